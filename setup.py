@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 REQUIRED = [
     "tensorflow>=2.20",  # the backend that tfcompress ships on
     "keras>=3.12",  # layers, callbacks, StatelessScope semantics
-    "tensorflow-model-optimization>=0.8",  # imported only by tfcompress.interop, when called
+    "tensorflow-model-optimization>=0.8.1",  # imported only by tfcompress.interop, when called
     "numpy>=2.0",
     "absl-py>=1.2",  # flags of the command line
     "ai-edge-litert>=2.1",  # the runtime that proves the exported integers, and the flatbuffer schema classes

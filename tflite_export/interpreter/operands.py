@@ -1,0 +1,72 @@
+"""How a kernel reads its op: operands by position, their grids, and one way to refuse what it cannot do."""
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import numpy as np
+
+from tflite_export.interpreter.arithmetic import ACTIVATIONS
+from tflite_export.ir import Op, Tensor
+
+Kernel = Callable[..., tuple[np.ndarray, ...]]
+"""What ``prepare(op, tensors)`` returns: takes the op's inputs (None for an absent one), returns its outputs."""
+
+
+class UnsupportedOp(ValueError):
+    """An op, an operand type or a parameter that the interpreter does not have, or that LiteRT would refuse."""
+
+
+def refuse(op: Op, tensor: Tensor, problem: str) -> NoReturn:
+    """Raises an `UnsupportedOp` that names the op and the tensor."""
+    raise UnsupportedOp(f"{op.kind}, tensor {tensor.name!r} ({tensor.dtype}, shape {tensor.shape}): {problem}")
+
+
+def refuse_type(op: Op, tensor: Tensor, supported: str) -> NoReturn:
+    """Raises an `UnsupportedOp` for a type that the kernel does not have."""
+    refuse(op, tensor, f"expected type {supported}. Received: {tensor.dtype}. Convert it with QUANTIZE or DEQUANTIZE")
+
+
+def operand(op: Op, tensors: Sequence[Tensor], position: int) -> Tensor | None:
+    """The op's input at ``position``, None if it is absent."""
+    index = op.inputs[position] if position < len(op.inputs) else -1
+    return None if index < 0 else tensors[index]
+
+
+def required(op: Op, tensors: Sequence[Tensor], position: int) -> Tensor:
+    """The op's input at ``position``."""
+    tensor = operand(op, tensors, position)
+    if tensor is None:
+        refuse(op, tensors[op.outputs[0]], f"input {position} is missing. Received: inputs={tuple(op.inputs)}")
+    return tensor
+
+
+def constant(op: Op, tensors: Sequence[Tensor], position: int) -> np.ndarray:
+    """The value of the op's input at ``position``, which must be known before the graph runs."""
+    tensor = required(op, tensors, position)
+    if tensor.data is None:
+        refuse(op, tensor, f"input {position} must be a constant, not computed at run time. Export with static batch 1")
+    return tensor.data
+
+
+def output(op: Op, tensors: Sequence[Tensor]) -> Tensor:
+    """The op's one output."""
+    return tensors[op.outputs[0]]
+
+
+def affine(op: Op, tensor: Tensor) -> tuple[np.float32, int]:
+    """Scale and zero point of a tensor quantised as a whole."""
+    grid = tensor.quantization
+    if grid is None or len(grid.scale) != 1:
+        refuse(op, tensor, "expected one scale and one zero point. Quantise it per tensor")
+    scale, zero_point = np.float32(grid.scale[0]), int(grid.zero_point[0])
+    if not (np.isfinite(scale) and scale > 0):
+        refuse(op, tensor, f"the scale must be positive and finite. Received: scale={scale}")
+    return scale, zero_point
+
+
+def activation(op: Op, tensors: Sequence[Tensor]) -> str:
+    """Name of the op's fused activation."""
+    name = op.options.get("fused_activation_function", "NONE")
+    if name not in ACTIVATIONS:
+        refuse(op, output(op, tensors), f"fused activation must be one of {sorted(ACTIVATIONS)}. Received: {name}")
+    return name
