@@ -17,6 +17,7 @@ Things to know about that scope, each paid for with a test:
 * A ``kernel_regularizer`` of the layer sees the latent weight, not the effective one.
 """
 
+import functools
 import inspect
 from typing import Any
 
@@ -83,15 +84,67 @@ class Compressed(keras.layers.Wrapper):
         if "training" in inspect.signature(self.layer.call).parameters:
             kwargs["training"] = training
         effective = self._effective_once(bool(training))
-        others = {v for v in slots.variables(self.layer).values() if id(v) not in effective}
-        mapping = [(v, effective.get(id(v), v.value)) for v in slots.variables(self.layer).values()]
+        variables = slots.variables(self.layer)
+        mapping = [(v, effective.get(slot, v.value)) for slot, v in variables.items()]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
-            before = {id(v): scope.get_current_value(v) for v in others}
+            before = {slot: scope.get_current_value(v) for slot, v in variables.items()}
             outputs = self.layer(inputs, *args, **kwargs)
-        for variable in others:
+        for slot, variable in variables.items():
             now = scope.get_current_value(variable)
-            if now is not before[id(variable)]:
+            if slot not in effective and now is not before[slot]:
                 variable.assign(now)
         for loss in scope.losses:
             self.add_loss(loss + 0)  # a new tensor: JAX scopes know losses by identity, and this one is the layer's
         return outputs
+
+    def _effective_once(self, training: bool) -> dict[str, Any]:
+        """The effective weights, computed once a step however often the layer is called in it (law L3)."""
+        memo = step_memo(self)
+        if training not in memo:
+            memo[training] = {slot: self.effective(slot, training) for slot in self.transforms}
+        return memo[training]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The layer's mask."""
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer's output shape."""
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_output_spec(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """The layer's output: transforms keep the shape of a weight."""
+        return self.layer.compute_output_spec(inputs, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration with the transforms serialised."""
+        transforms = {slot: keras.saving.serialize_keras_object(t) for slot, t in self.transforms.items()}
+        return {**super().get_config(), "transforms": transforms}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "Compressed":
+        """Rebuilds the layer and the transforms, then the wrapper."""
+        load = functools.partial(keras.saving.deserialize_keras_object, custom_objects=custom_objects)
+        transforms = {slot: load(t) for slot, t in config["transforms"].items()}
+        return cls(**{**config, "layer": load(config["layer"]), "transforms": transforms})
+
+
+def deployed(layer: keras.layers.Layer, slot: str) -> tuple[np.ndarray, Grid | None]:
+    """The weight that inference uses, and the grid it lies on.
+
+    Args:
+        layer: A plain layer or a Compressed one.
+        slot: Attribute path of one of its weights.
+
+    Returns:
+        The weight (NumPy, the shape and dtype of the variable); its Grid, or None if nothing quantises it.
+
+    Raises:
+        ValueError: The layer has no such slot; the message lists those it has.
+    """
+    if not isinstance(layer, Compressed):
+        return ops.convert_to_numpy(slots.weight(layer, slot)), None
+    latent = slots.weight(layer.layer, slot)
+    weight = ops.convert_to_numpy(ops.cast(layer.effective(slot), latent.dtype))
+    transform = layer.transforms.get(slot)
+    return weight, None if transform is None else transform.grid(ops.convert_to_tensor(latent))

@@ -13,7 +13,7 @@ import os
 import struct
 import sys
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ RESOLVERS = {"reference": "BUILTIN_REF", "optimized": "BUILTIN_WITHOUT_DEFAULT_D
 """Our names of the runtime's kernel sets, and its own."""
 
 
-def send(stream: BinaryIO, parts: Iterable[bytes]) -> None:
+def send(stream: IO[bytes], parts: Iterable[bytes]) -> None:
     """Writes one message."""
     parts = list(parts)
     stream.write(struct.pack("<I", len(parts)))
@@ -31,7 +31,7 @@ def send(stream: BinaryIO, parts: Iterable[bytes]) -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> list[bytes] | None:
+def receive(stream: IO[bytes]) -> list[bytes] | None:
     """Reads one message; None if the other side has gone."""
     count = _exactly(stream, 4)
     parts = []
@@ -44,7 +44,7 @@ def receive(stream: BinaryIO) -> list[bytes] | None:
     return parts or None
 
 
-def _exactly(stream: BinaryIO, count: int) -> bytes | None:
+def _exactly(stream: IO[bytes], count: int) -> bytes | None:
     data = stream.read(count)
     return data if len(data) == count else None
 
@@ -92,7 +92,7 @@ class Runtime:
         return [(index, self.interpreter.get_tensor(index)) for index in self.visible]
 
 
-def serve(requests: BinaryIO, replies: BinaryIO, resolver: str) -> None:
+def serve(requests: IO[bytes], replies: IO[bytes], resolver: str) -> None:
     """Answers requests until the other side closes."""
     runtime: Runtime | None = None
     while (parts := receive(requests)) is not None:

@@ -20,19 +20,18 @@ TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTrans
 
 
 def variables(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
-    """All variables of a layer and its sublayers by attribute path; the states of stateful RNNs and seeds too."""
-    found: dict[int, tuple[str, keras.Variable]] = {}
-    for path, variable in _walk(layer, "", set()):
-        found.setdefault(id(variable), (path, variable))
-    return dict(found.values())
+    """All variables of a layer and its sublayers by attribute path; seeds and the states of stateful RNNs too."""
+    return {path: variable for path, variable, _ in _walk(layer, "", {id(layer)})}
 
 
 def weight_slots(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
-    """The weights that a transform may replace: those the optimizer trains, or would if the layer were not frozen."""
-    trained = {id(v) for v in layer.trainable_variables}
-    frozen = {id(v) for v in layer.weights if not v.trainable} if not layer.trainable else set()
-    statistics = {id(v) for path, v in variables(layer).items() if path.rpartition(".")[2].startswith("moving_")}
-    return {path: v for path, v in variables(layer).items() if id(v) in (trained | frozen) - statistics}
+    """The weights that a transform may replace: those the optimizer trains, or would if they were not frozen."""
+    return {path: v for path, v, owner in _walk(layer, "", {id(layer)}) if v.trainable or _is_frozen(path, v, owner)}
+
+
+def _is_frozen(path: str, variable: keras.Variable, owner: Any) -> bool:
+    frozen = isinstance(owner, layers.Layer) and not owner.trainable and "float" in variable.dtype
+    return frozen and not path.rpartition(".")[2].startswith("moving_")
 
 
 def weight(layer: keras.layers.Layer, slot: str) -> keras.Variable:
@@ -65,32 +64,34 @@ def channel_axes(layer: keras.layers.Layer, slot: str) -> tuple[int, ...]:
     return (-1,)
 
 
-def _walk(owner: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Variable]]:
-    """Yields (path, variable), the owner's own variables before those of its sublayers."""
-    if id(owner) in seen:
-        return
-    seen.add(id(owner))
-    members = [(f"{prefix}{name}", value) for name, value in _members(owner)]
-    yield from ((path, value) for path, value in members if isinstance(value, keras.Variable))
-    for path, value in members:
-        if isinstance(value, (keras.layers.Layer, keras.random.SeedGenerator, list, tuple, dict)):
-            yield from _walk(value, f"{path}.", seen)
+def _walk(owner: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Variable, Any]]:
+    """Yields (path, variable, owner), each variable once, the owner's own before those of its sublayers."""
+    members = [(name, value) for name, value in _members(owner) if id(value) not in seen]
+    seen.update(id(value) for _, value in members)
+    yield from ((f"{prefix}{name}", value, owner) for name, value in members if isinstance(value, keras.Variable))
+    for name, value in members:
+        if not isinstance(value, keras.Variable):
+            yield from _walk(value, f"{prefix}{name}.", seen)
 
 
 def _members(owner: Any) -> list[tuple[str, Any]]:
-    """Attributes or elements under the names that users write: ``kernel`` for Keras' own ``_kernel``."""
+    """What an owner holds, under the names that users write: ``kernel`` for Keras' own ``_kernel``."""
     if isinstance(owner, dict):
-        return [(str(key), value) for key, value in owner.items()]
-    if isinstance(owner, (list, tuple)):
-        return [(str(k), value) for k, value in enumerate(owner)]
-    return [(_public(owner, name, value), value) for name, value in vars(owner).items() if name not in BOOKKEEPING]
+        members = [(str(key), value) for key, value in owner.items()]
+    elif isinstance(owner, (list, tuple)):
+        members = [(str(k), value) for k, value in enumerate(owner)]
+    else:
+        members = [(_public(owner, name, value), value) for name, value in vars(owner).items() if _holds(value)]
+    return [(name, value) for name, value in members if _holds(value) and not _is_bookkeeping(name, value)]
 
 
-BOOKKEEPING = (
-    "_layers", "_trainable_variables", "_non_trainable_variables", "_seed_generators", "_metrics", "_tracker",
-    "_inbound_nodes", "_outbound_nodes", "_losses",
-)  # fmt: skip
-"""Where Keras lists again what layers hold under better names."""
+def _holds(value: Any) -> bool:
+    return isinstance(value, (keras.Variable, layers.Layer, keras.random.SeedGenerator, list, tuple, dict))
+
+
+def _is_bookkeeping(name: str, value: Any) -> bool:
+    """Private lists and dicts are Keras' own, and name again what layers hold under better names."""
+    return isinstance(value, (list, tuple, dict)) and name.startswith("_")
 
 
 def _public(owner: Any, name: str, value: Any) -> str:

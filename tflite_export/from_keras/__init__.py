@@ -1,1 +1,4 @@
+"""From a Keras model to a float graph: one lowering per layer, nothing optimised yet."""
 
+from tflite_export.from_keras.lower import lower as lower
+from tflite_export.from_keras.table import LOWERINGS as LOWERINGS

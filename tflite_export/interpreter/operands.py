@@ -70,3 +70,27 @@ def activation(op: Op, tensors: Sequence[Tensor]) -> str:
     if name not in ACTIVATIONS:
         refuse(op, output(op, tensors), f"fused activation must be one of {sorted(ACTIVATIONS)}. Received: {name}")
     return name
+
+
+def same_grid(op: Op, tensors: Sequence[Tensor], x: Tensor) -> None:
+    """Refuses an int8 input ``x`` whose scale or zero point is not exactly that of the output."""
+    y = output(op, tensors)
+    if y.dtype != x.dtype:
+        refuse_type(op, y, x.dtype)
+    if x.dtype == "int8" and affine(op, x) != affine(op, y):
+        refuse(op, x, f"expected the grid of {y.name!r}, {affine(op, y)}. Received: {affine(op, x)}. Insert a QUANTIZE")
+
+
+def reshaped(shape: tuple[int, ...]) -> Kernel:
+    """The kernel that gives its first input ``shape``, whose first axis grows with the batch."""
+    flexible = (-1, *shape[1:]) if shape and 0 not in shape else shape
+    return lambda x, *_: (x.reshape(flexible),)
+
+
+def padded(op: Op, tensors: Sequence[Tensor], value: float) -> Kernel:
+    """The kernel that puts a border of ``value`` around its first input, as wide as the constant second one says."""
+    x, widths = required(op, tensors, 0), constant(op, tensors, 1)
+    if widths.shape != (len(x.shape), 2) or widths.min(initial=0) < 0:
+        refuse(op, x, f"expected paddings >= 0 of shape ({len(x.shape)}, 2). Received: {widths.tolist()}")
+    pairs = [(int(before), int(after)) for before, after in widths]
+    return lambda x, *_: (np.pad(x, pairs, constant_values=value),)

@@ -5,13 +5,17 @@
     VALID:  out = ceil((in - extent + 1) / stride),  pad = 0
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tflite_export.interpreter.operands import refuse
+from tflite_export.interpreter.arithmetic import ACTIVATIONS, activation_range
+from tflite_export.interpreter.operands import activation, affine, output, refuse
 from tflite_export.ir import Op, Tensor
+
+BLOCK = 2**17
+"""Elements in a block of patches: small enough for the second-level cache with what is computed from them."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,26 @@ class Windows:
                 yield padded[:, top : top + reach[0] : self.stride[0], left : left + reach[1] : self.stride[1]]
 
     def patches(self, padded: np.ndarray) -> np.ndarray:
-        """The windows side by side, float32 (N, *out, size[0] * size[1] * C)."""
+        """The windows side by side, float32 (N, *out, positions, C)."""
         n, channels = padded.shape[0], padded.shape[-1]
         patches = np.empty((n, *self.out, self.size[0] * self.size[1], channels), np.float32)
-        for k, tap in enumerate(self.taps(padded)):
-            patches[..., k, :] = tap
-        return patches.reshape(n, *self.out, -1)
+        for position, tap in enumerate(self.taps(padded)):
+            patches[..., position, :] = tap
+        return patches
+
+    def blocks(self, padded: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """The patches a cacheful at a time: images, rows of the output, patches (windows, positions, C).
+
+        A block holds whole images or part of one, so that its rows of the output lie side by side.
+        """
+        positions, channels = self.size[0] * self.size[1], padded.shape[-1]
+        row = self.out[1] * positions * channels
+        images, rows = max(1, BLOCK // (row * self.out[0])), min(self.out[0], max(1, BLOCK // row))
+        for first in range(0, len(padded), images):
+            for top in range(0, self.out[0], rows):
+                part = replace(self, out=(min(rows, self.out[0] - top), self.out[1]))
+                patches = part.patches(padded[first : first + images, top * self.stride[0] :])
+                yield slice(first, first + images), slice(top, top + rows), patches.reshape(-1, positions, channels)
 
 
 def windows(op: Op, x: Tensor, size: tuple[int, int]) -> Windows:
@@ -78,3 +96,17 @@ def _along(length: int, size: int, stride: int, dilation: int, same: bool) -> tu
     out = -(-(length if same else length - extent + 1) // stride)
     padding = max(0, (out - 1) * stride + extent - length) if same else 0
     return out, padding // 2, padding - padding // 2
+
+
+def pool_windows(op: Op, x: Tensor) -> Windows:
+    """The windows of a pooling op."""
+    return windows(op, x, (op.options["filter_height"], op.options["filter_width"]))
+
+
+def pool_limits(op: Op, tensors: Sequence[Tensor]) -> tuple[float, float]:
+    """Between which values, codes if quantised, the fused activation of a pooling op clips."""
+    y, name = output(op, tensors), activation(op, tensors)
+    if y.dtype == "int8":
+        return activation_range(name, *affine(op, y))
+    low, high = ACTIVATIONS[name]
+    return -np.inf if low is None else low, np.inf if high is None else high

@@ -1,1 +1,61 @@
+"""One op, one file. ``KERNELS`` maps the op's schema name to its ``prepare(op, tensors)``."""
 
+from collections.abc import Callable, Sequence
+
+from tflite_export.interpreter.kernels import (
+    add,
+    average_pool_2d,
+    concatenation,
+    conv_2d,
+    depthwise_conv_2d,
+    dequantize,
+    expand_dims,
+    fully_connected,
+    logistic,
+    max_pool_2d,
+    maximum,
+    mean,
+    minimum,
+    mul,
+    pad,
+    padv2,
+    quantize,
+    relu,
+    relu6,
+    relu_n1_to_1,
+    reshape,
+    softmax,
+    squeeze,
+    sub,
+    transpose,
+)
+from tflite_export.interpreter.operands import Kernel
+from tflite_export.ir import Op, Tensor
+
+KERNELS: dict[str, Callable[[Op, Sequence[Tensor]], Kernel]] = {
+    "ADD": add.prepare,
+    "AVERAGE_POOL_2D": average_pool_2d.prepare,
+    "CONCATENATION": concatenation.prepare,
+    "CONV_2D": conv_2d.prepare,
+    "DEPTHWISE_CONV_2D": depthwise_conv_2d.prepare,
+    "DEQUANTIZE": dequantize.prepare,
+    "EXPAND_DIMS": expand_dims.prepare,
+    "FULLY_CONNECTED": fully_connected.prepare,
+    "LOGISTIC": logistic.prepare,
+    "MAXIMUM": maximum.prepare,
+    "MAX_POOL_2D": max_pool_2d.prepare,
+    "MEAN": mean.prepare,
+    "MINIMUM": minimum.prepare,
+    "MUL": mul.prepare,
+    "PAD": pad.prepare,
+    "PADV2": padv2.prepare,
+    "QUANTIZE": quantize.prepare,
+    "RELU": relu.prepare,
+    "RELU6": relu6.prepare,
+    "RELU_N1_TO_1": relu_n1_to_1.prepare,
+    "RESHAPE": reshape.prepare,
+    "SOFTMAX": softmax.prepare,
+    "SQUEEZE": squeeze.prepare,
+    "SUB": sub.prepare,
+    "TRANSPOSE": transpose.prepare,
+}

@@ -1,0 +1,46 @@
+"""Calls without arithmetic: inputs, layers that do nothing at inference, and Transforms on feature maps."""
+
+import numpy as np
+
+from tfcompress.grid import Grid
+from tfcompress.structure.trace import Call
+from tflite_export.from_keras.builder import Builder
+from tflite_export.from_keras.grids import Unsupported, activation_grid
+
+
+def input_layer(builder: Builder, call: Call) -> int:
+    """A model input."""
+    (value,) = call.outputs
+    x = builder.activation(value)
+    builder.draft.inputs.append(x)
+    return x
+
+
+def identity(builder: Builder, call: Call, x: int) -> int:
+    """A layer that delivers its input at inference: the tensor stands for both Values."""
+    return x
+
+
+def transform(builder: Builder, call: Call, x: int) -> int:
+    """A Transform on a feature map: QUANTIZE from float to float, onto the grid that the Transform reports."""
+    (value,) = call.outputs
+    shape = builder.shape(x)
+    grid = call.layer.grid(np.zeros(shape, np.float32))
+    if grid is None:
+        raise Unsupported("a transform without a grid on a feature map; supported are those that quantise")
+    quantization = activation_grid(grid)
+    if not rounds_to(call, grid, shape):
+        raise Unsupported("a transform that does more to a feature map than round it to its grid")
+    builder.request(call.path, "output", grid.bits)
+    y = builder.emit("QUANTIZE", (x,), value.name, shape)
+    builder.draft.change(y, quantization=quantization)
+    return y
+
+
+def rounds_to(call: Call, grid: Grid, shape: tuple[int, ...]) -> bool:
+    """Whether the Transform delivers the nearest level of its grid, tried on a ramp over its range and beyond."""
+    low, high = (float(grid.decode(np.array(code))) for code in (grid.low, grid.high))
+    reach = (high - low) / 2
+    ramp = np.linspace(low - reach, high + reach, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+    delivered = np.asarray(call.layer(ramp, training=False), np.float32)
+    return np.array_equal(delivered, grid.decode(grid.encode(ramp)))

@@ -1,0 +1,89 @@
+"""The float graph while it grows out of a Keras model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfcompress.compressed import deployed
+from tfcompress.structure.trace import Call, Value
+from tflite_export.from_keras.grids import Unsupported, weight_grid
+from tflite_export.ir import Op, Quantization, Tensor
+from tflite_export.passes.draft import Draft
+
+
+class Builder:
+    """Collects tensors and ops, and remembers which tensor stands for which Keras Value.
+
+    Attributes:
+        draft: The graph.
+        tensors: Value -> tensor.
+        requested: Path of a layer -> slot -> ``{"bits": b}``, what the model asked for.
+    """
+
+    def __init__(self) -> None:
+        self.draft = Draft()
+        self.tensors: dict[Value, int] = {}
+        self.requested: dict[str, dict[str, dict[str, int]]] = {}
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """Shape of a tensor."""
+        return self.draft.tensors[tensor].shape
+
+    def activation(self, value: Value, name: str = "", quantization: Quantization | None = None) -> int:
+        """Appends the tensor that a Value becomes, with batch 1."""
+        return self.draft.add(Tensor(name or value.name, static(value.shape), "float32", quantization))
+
+    def emit(self, kind: str, inputs: tuple[int, ...], name: str, shape: tuple[int, ...], **options: Any) -> int:
+        """Appends an op with one new float output of that name and shape; returns the output."""
+        output = self.draft.add(Tensor(name, shape, "float32"))
+        self.draft.ops.append(Op(kind, inputs, (output,), options))
+        return output
+
+    def constant(self, name: str, data: Any) -> int:
+        """Appends a constant."""
+        return self.draft.constant(name, data)
+
+    def weight(self, call: Call, slot: str, channel_axis: int, layout: Callable[[np.ndarray], np.ndarray]) -> int:
+        """Appends the deployed weight of a slot, with the grid it lies on.
+
+        Args:
+            call: The use of the layer.
+            slot: Attribute path of the weight.
+            channel_axis: Where ``layout`` puts the output channels.
+            layout: Brings an array from the axes of Keras into those of TFLite.
+        """
+        data, grid = deployed(call.layer, slot)
+        data = data.astype(np.float32)
+        quantization = None
+        if grid is not None:
+            quantization = weight_grid(grid, data, slot, channel_axis, layout)
+            self.request(call.path, slot, grid.bits)
+        return self.draft.constant(f"{call.path}/{slot}", np.ascontiguousarray(layout(data)), quantization)
+
+    def bias(self, call: Call, channels: int) -> int:
+        """Appends the layer's bias, or zeros: every linear op has one."""
+        data = deployed(call.layer, "bias")[0] if core_uses_bias(call) else np.zeros(channels)
+        return self.draft.constant(f"{call.path}/bias", data.astype(np.float32))
+
+    def request(self, path: str, slot: str, bits: int) -> None:
+        """Notes how many bits the model asked for."""
+        self.requested.setdefault(path, {})[slot] = {"bits": bits}
+
+
+def core_uses_bias(call: Call) -> bool:
+    """Whether the called layer has a bias."""
+    from tfcompress.structure.groups import core
+
+    return bool(core(call.layer).use_bias)
+
+
+def static(shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    """``shape`` of a Value with batch 1.
+
+    Raises:
+        Unsupported: Another dimension is unknown.
+    """
+    if None in shape[1:]:
+        raise Unsupported(f"the shape {shape} has unknown sizes; give keras.Input its full shape, batch excluded")
+    return (1, *(int(size) for size in shape[1:] if size is not None))

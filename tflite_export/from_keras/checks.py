@@ -1,0 +1,12 @@
+"""What several lowerings demand of a layer."""
+
+from typing import Any
+
+from tflite_export.from_keras.grids import Unsupported
+
+
+def channels_last(layer: Any) -> Any:
+    """The layer, if its images are (height, width, channels)."""
+    if layer.data_format != "channels_last":
+        raise Unsupported("data_format='channels_first'; supported is 'channels_last'")
+    return layer

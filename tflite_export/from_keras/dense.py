@@ -1,0 +1,22 @@
+"""Dense -> FULLY_CONNECTED, on inputs of any rank."""
+
+from tfcompress.structure.groups import core
+from tfcompress.structure.trace import Call
+from tflite_export.from_keras.activation import activate
+from tflite_export.from_keras.builder import Builder, static
+
+
+def dense(builder: Builder, call: Call, x: int) -> int:
+    """Kernel ``(in, out)`` becomes ``(out, in)``; more than two dimensions are kept."""
+    layer, (value,) = core(call.layer), call.outputs
+    kernel = builder.weight(call, "kernel", 0, lambda k: k.T)
+    y = builder.emit(
+        "FULLY_CONNECTED",
+        (x, kernel, builder.bias(call, layer.units)),
+        f"{call.path}/linear",
+        static(value.shape),
+        fused_activation_function="NONE",
+        weights_format="DEFAULT",
+        keep_num_dims=len(value.shape) > 2,
+    )
+    return activate(builder, layer.activation, y, call.path)

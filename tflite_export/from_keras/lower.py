@@ -1,0 +1,89 @@
+"""The walk over the calls of a Keras model.
+
+It goes to the end even where it meets something that it cannot lower, so that one error names every such layer.
+"""
+
+import json
+from typing import Any
+
+import keras
+
+import tfcompress
+from tfcompress.structure.expand import expand
+from tfcompress.structure.groups import core
+from tfcompress.structure.trace import Call, Trace, trace
+from tfcompress.transform import Transform
+from tflite_export.from_keras.border import transform
+from tflite_export.from_keras.builder import Builder, static
+from tflite_export.from_keras.grids import Unsupported
+from tflite_export.from_keras.table import EXPANDED, LOWERINGS, MERGING
+from tflite_export.ir import Graph
+
+
+def lower(model: keras.Model) -> Graph:
+    """The float graph of a model: batch 1, weights as deployed, feature maps with the grids of their Transforms.
+
+    Args:
+        model: A built Sequential or Functional model; models inside it are opened.
+
+    Raises:
+        ValueError: The model's graph cannot be read, or layers are not supported; the message lists all of them.
+    """
+    calls = expand(trace(model))
+    builder = Builder()
+    problems = [problem for call in calls.calls if (problem := _lower(builder, call))]
+    if problems:
+        known = ", ".join(sorted(kind.__name__ for kind in (*LOWERINGS, *EXPANDED)))
+        raise ValueError(
+            f"Model '{model.name}' must consist of layers that can be exported. Received:\n  "
+            + "\n  ".join(problems)
+            + f"\nSupported are {known}, the tfcompress transforms, and tfcompress.Compressed around any of them."
+        )
+    return _bordered(builder, calls, model)
+
+
+def _lower(builder: Builder, call: Call) -> str | None:
+    """Lowers one call; returns what is wrong with it, if anything, and lets the walk go on with a placeholder."""
+    try:
+        builder.tensors[call.outputs[0]] = _lowering(call)(builder, call, *(builder.tensors[v] for v in call.inputs))
+        return None
+    except Unsupported as reason:
+        for value in call.outputs:
+            known = tuple(size or 1 for size in value.shape)
+            builder.tensors[value] = builder.activation(type(value)(value.name, known, value.dtype))
+        return f"{call.path} ({type(core(call.layer)).__name__}): {reason}"
+
+
+def _lowering(call: Call) -> Any:
+    layer = core(call.layer)
+    for value in call.outputs:
+        static(value.shape)
+    if isinstance(layer, Transform):
+        return transform
+    if type(layer) not in LOWERINGS:
+        bases = [kind.__name__ for kind in LOWERINGS if isinstance(layer, kind)]
+        raise Unsupported(f"no lowering for this type{f', a subclass of {bases[0]}' if bases else ''}")
+    if len(call.inputs) > 1 and type(layer) not in MERGING:
+        raise Unsupported(f"called with {len(call.inputs)} tensors; supported is one")
+    return LOWERINGS[type(layer)]
+
+
+def _bordered(builder: Builder, calls: Trace, model: Any) -> Graph:
+    """Adds outputs, signature and metadata."""
+    draft = builder.draft
+    draft.outputs = [builder.tensors[value] for value in calls.outputs]
+    results = [name if name not in model.output_names[:k] else f"{name}_{k}" for k, name in enumerate(model.output_names)]
+    asked = {"version": 1, "tfcompress": tfcompress.__version__, "layers": builder.requested}
+    return Graph(
+        tuple(draft.tensors),
+        tuple(draft.ops),
+        tuple(draft.inputs),
+        tuple(draft.outputs),
+        (
+            "serving_default",
+            {value.name: builder.tensors[value] for value in calls.inputs},
+            dict(zip(results, draft.outputs, strict=True)),
+        ),
+        {"tfcompress": json.dumps(asked).encode()},
+        model.name,
+    )

@@ -1,0 +1,49 @@
+"""BatchNormalization and Rescaling: one multiplication and one addition per channel, which passes fold away."""
+
+import numpy as np
+
+from tfcompress.compressed import deployed
+from tfcompress.structure.groups import core
+from tfcompress.structure.trace import Call
+from tflite_export.from_keras.builder import Builder
+from tflite_export.from_keras.grids import Unsupported
+
+
+def batch_normalization(builder: Builder, call: Call, x: int) -> int:
+    """``y = (x - mean) * gamma / sqrt(variance + epsilon) + beta`` with the moving statistics."""
+    layer = core(call.layer)
+    if layer.axis not in (-1, len(builder.shape(x)) - 1):
+        raise Unsupported(f"axis={layer.axis}; supported is the last axis, -1")
+    mean, variance = (np.asarray(v, np.float64) for v in (layer.moving_mean, layer.moving_variance))
+    gamma = deployed(call.layer, "gamma")[0].astype(np.float64) if layer.scale else np.ones_like(mean)
+    beta = deployed(call.layer, "beta")[0].astype(np.float64) if layer.center else np.zeros_like(mean)
+    factor = gamma / np.sqrt(variance + layer.epsilon)
+    return _affine(builder, x, factor, beta - mean * factor, call.path)
+
+
+def rescaling(builder: Builder, call: Call, x: int) -> int:
+    """``y = x * scale + offset``."""
+    layer, channels = core(call.layer), builder.shape(x)[-1]
+    try:
+        factor, offset = (
+            np.broadcast_to(np.asarray(v, np.float64), (channels,)) for v in (layer.scale, layer.offset)
+        )
+    except ValueError:
+        raise Unsupported(
+            f"scale={layer.scale}, offset={layer.offset}; supported are numbers and lists of {channels}, one a channel"
+        ) from None
+    return _affine(builder, x, factor, offset, call.path)
+
+
+def _affine(builder: Builder, x: int, factor: np.ndarray, offset: np.ndarray, path: str) -> int:
+    """``x * factor + offset``, each only where it does something."""
+    shape, steps = builder.shape(x), []
+    if np.any(factor != 1) or not np.any(offset):
+        steps.append(("MUL", "factor", factor))
+    if np.any(offset):
+        steps.append(("ADD", "offset", offset))
+    for k, (kind, slot, values) in enumerate(steps, 1):
+        operand = builder.constant(f"{path}/{slot}", values.astype(np.float32))
+        name = path if k == len(steps) else f"{path}/scaled"
+        x = builder.emit(kind, (x, operand), name, shape, fused_activation_function="NONE")
+    return x

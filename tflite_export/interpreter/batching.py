@@ -1,0 +1,72 @@
+"""Whether a graph made for one sample may run on many at once: no op may mix samples.
+
+Every activation must have 1 as its first length, so that the batch can take its place, and an op that works on
+axes must leave the first one alone. Everything else that the interpreter computes works sample by sample.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tflite_export.ir import Graph, Op, Tensor
+
+
+def batchable(graph: Graph) -> bool:
+    """Whether N samples run through ``graph`` give what N runs give."""
+    return all(
+        _leads_with_one(graph, op) and KEEPS_SAMPLES_APART.get(op.kind, lambda *_: True)(op, graph.tensors)
+        for op in graph.ops
+    )
+
+
+def _leads_with_one(graph: Graph, op: Op) -> bool:
+    tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
+    return all(tensor.shape[:1] == (1,) for tensor in tensors if tensor.data is None)
+
+
+def _reduces_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    axes = tensors[op.inputs[1]].data
+    return axes is not None and not np.any(axes % len(tensors[op.inputs[0]].shape) == 0)
+
+
+def _concatenates_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    return op.options.get("axis", 0) % len(tensors[op.outputs[0]].shape) != 0
+
+
+def _pads_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    widths = tensors[op.inputs[1]].data
+    return widths is not None and not np.any(widths[:1])
+
+
+def _leaves_first_axis(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    permutation = tensors[op.inputs[1]].data
+    return permutation is not None and int(permutation[0]) % len(permutation) == 0
+
+
+def _broadcasts_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    """An activation of lower rank than the result would meet the batch with another axis."""
+    rank = len(tensors[op.outputs[0]].shape)
+    operands = [tensors[index] for index in op.inputs]
+    return all(len(x.shape) == rank for x in operands if x.data is None) and all(
+        len(x.shape) < rank or x.shape[:1] == (1,) for x in operands
+    )
+
+
+def _has_features(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    return len(tensors[op.inputs[0]].shape) > 1
+
+
+KEEPS_SAMPLES_APART: dict[str, Callable[[Op, tuple[Tensor, ...]], bool]] = {
+    "ADD": _broadcasts_within,
+    "CONCATENATION": _concatenates_within,
+    "MAXIMUM": _broadcasts_within,
+    "MEAN": _reduces_within,
+    "MINIMUM": _broadcasts_within,
+    "MUL": _broadcasts_within,
+    "PAD": _pads_within,
+    "PADV2": _pads_within,
+    "SOFTMAX": _has_features,
+    "SUB": _broadcasts_within,
+    "TRANSPOSE": _leaves_first_axis,
+}
+"""For the ops that work on axes: whether this one leaves the first alone."""

@@ -1,0 +1,25 @@
+"""DEQUANTIZE: ``y = (x - Zx) * Sx`` in float64, rounded to float32. A table of the 256 codes.
+
+Source: TensorFlow Lite, ``reference_ops::Dequantize``. Differs from the source in nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tflite_export.interpreter.arithmetic import CODES
+from tflite_export.interpreter.elementwise import look_up
+from tflite_export.interpreter.operands import Kernel, affine, output, refuse_type, required
+from tflite_export.ir import Op, Tensor
+
+
+def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
+    """Int8 to float32."""
+    x, y = required(op, tensors, 0), output(op, tensors)
+    if x.dtype != "int8":
+        refuse_type(op, x, "int8")
+    if y.dtype != "float32":
+        refuse_type(op, y, "float32")
+    scale, zero_point = affine(op, x)
+    table = (np.float64(scale) * (CODES - zero_point)).astype(np.float32)
+    return lambda x: (look_up(table, x),)

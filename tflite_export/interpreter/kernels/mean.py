@@ -1,0 +1,49 @@
+"""MEAN over some axes. int8, with ``N`` values in each mean and ``(m, s)`` the fixed-point pair of ``Sx / Sy``:
+
+    k = min(floor(log2(N)), 32, 31 + s)
+    y = clip(MBQM(sum(x) - N * Zx, floor(m * 2**k / N), s - k) + Zy)
+
+Source: TensorFlow Lite, ``reference_ops::QuantizedMeanOrSum``. Differs from the source in nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tflite_export.interpreter import fused
+from tflite_export.interpreter.arithmetic import INT8_HIGH, INT8_LOW, quantize_multiplier, rescale
+from tflite_export.interpreter.elementwise import guarded
+from tflite_export.interpreter.operands import Kernel, affine, constant, output, refuse, refuse_type, required
+from tflite_export.ir import Op, Tensor
+
+
+def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
+    """Float32 or int8."""
+    x, keep = required(op, tensors, 0), bool(op.options.get("keep_dims", False))
+    given = [int(axis) for axis in constant(op, tensors, 1).reshape(-1)]
+    if any(not -len(x.shape) <= axis < len(x.shape) for axis in given):
+        refuse(op, x, f"has no axes {given}")
+    axes = tuple(sorted({axis % len(x.shape) for axis in given}))
+    if x.dtype == "float32":
+        return lambda x, _axes: (x.mean(axes, dtype=np.float32, keepdims=keep),)
+    if x.dtype == "int8":
+        return _int8(op, tensors, axes, keep)
+    refuse_type(op, x, "float32 or int8")
+
+
+def _int8(op: Op, tensors: Sequence[Tensor], axes: tuple[int, ...], keep: bool) -> Kernel:
+    x, (scale, zero_point) = required(op, tensors, 0), affine(op, output(op, tensors))
+    scale_in, zero_in = affine(op, x)
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    multiplier, shift = quantize_multiplier(guarded(op, tensors, np.float64(scale_in) / np.float64(scale)))
+    spare = min(count.bit_length() - 1, 32, 31 + shift)
+    rule = rescale((multiplier << spare) // count, shift - spare, zero_point, INT8_LOW, INT8_HIGH)
+    bias = np.array([-count * zero_in], np.int32)
+
+    def run(x: np.ndarray, _axes: np.ndarray) -> tuple[np.ndarray]:
+        total = x.sum(axes, dtype=np.int32, keepdims=keep)
+        y = np.empty(total.shape, np.int8)
+        fused.requantize(total.reshape(-1, 1), bias, rule, y.reshape(-1, 1))
+        return (y,)
+
+    return run

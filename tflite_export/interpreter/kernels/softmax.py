@@ -1,0 +1,74 @@
+"""SOFTMAX over the last axis: ``exp(beta * x) / sum(exp(beta * x))``. int8: fixed point on the grid 1/256, -128.
+
+With ``d = x - max(x)``, a number between -255 and 0, and Qn.m fixed point with n integer and m fractional bits:
+
+    e = exp(beta * Sx * d)       Q0.31, from a table over d, 0 below d_min
+    r = 1 / sum(e)               the sum in Q12.19, scaled to [1, 2), inverted by three Newton steps
+    y = clip(e * r) - 128        in units of 1/256
+
+Source: TensorFlow Lite, ``reference_ops::Softmax`` on gemmlowp's ``fixedpoint.h``. Differs from it in refusing scales at
+which the source aborts the process, and sums beyond Q12.19.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tflite_export.interpreter import fixed_point
+from tflite_export.interpreter.arithmetic import (
+    INT8_HIGH,
+    INT8_LOW,
+    quantize_multiplier,
+    rounding_divide_by_power_of_two,
+    saturating_rounding_doubling_high_mul,
+)
+from tflite_export.interpreter.operands import Kernel, affine, output, refuse, refuse_type, required
+from tflite_export.ir import Op, Tensor
+
+SUM_INTEGER_BITS = 12
+
+
+def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
+    """Float32 or int8."""
+    x, beta = required(op, tensors, 0), np.float32(op.options.get("beta", 1.0))
+    if x.dtype == "float32":
+        return lambda x: (_float(x, beta),)
+    if x.dtype == "int8":
+        return _int8(op, tensors, beta)
+    refuse_type(op, x, "float32 or int8")
+
+
+def _float(x: np.ndarray, beta: np.float32) -> np.ndarray:
+    e = np.exp((x - x.max(-1, keepdims=True)) * beta)
+    return e / e.sum(-1, keepdims=True)
+
+
+def _int8(op: Op, tensors: Sequence[Tensor], beta: np.float32) -> Kernel:
+    x, y = required(op, tensors, 0), output(op, tensors)
+    if y.dtype != "int8" or affine(op, y) != (np.float32(1 / 256), INT8_LOW):
+        refuse(op, y, "expected an int8 tensor with scale 1/256 and zero point -128")
+    exponentials = _exponentials(op, x, np.float64(beta) * np.float64(affine(op, x)[0]))
+    addends = rounding_divide_by_power_of_two(exponentials, SUM_INTEGER_BITS)
+
+    def run(x: np.ndarray) -> tuple[np.ndarray]:
+        distance = x.max(-1, keepdims=True).astype(np.int16) - x
+        total = addends[distance].sum(-1, keepdims=True)
+        if total.max() >= 2**31:
+            raise ValueError(f"SOFTMAX, tensor {y.name!r}: more than 4095 equal maxima. Split the axis")
+        reciprocal, over_unit = fixed_point.reciprocal(total, SUM_INTEGER_BITS)
+        share = saturating_rounding_doubling_high_mul(reciprocal, exponentials[distance])
+        codes = rounding_divide_by_power_of_two(share, over_unit + 31 - 8) + INT8_LOW
+        return (np.clip(codes, INT8_LOW, INT8_HIGH).astype(np.int8),)
+
+    return run
+
+
+def _exponentials(op: Op, x: Tensor, real: float) -> np.ndarray:
+    """``exp(real * -distance)`` in Q0.31 for distances 0 to 255, int64; 0 where the source skips the element."""
+    multiplier, shift = quantize_multiplier(min(real * 2.0**26, 2.0**31 - 1))
+    if not real * 2.0**26 > 1:
+        refuse(op, x, f"beta times scale must be over 2**-26. Received: {real:.3g}. Calibrate with live activations")
+    farthest = (31 << 26) >> shift
+    distance = np.arange(256, dtype=np.int64)
+    scaled = saturating_rounding_doubling_high_mul(-np.minimum(distance, farthest) << shift, multiplier)
+    return np.where(distance <= farthest, fixed_point.exp_on_negative(scaled), 0)

@@ -1,0 +1,6 @@
+"""Arrays of multipliers: each maps a loop nest to cycles and to bytes between SRAM and the array."""
+
+from tflite_export.npu.arrays.dot import DotEngine
+from tflite_export.npu.arrays.systolic import Systolic
+
+__all__ = ["DotEngine", "Systolic"]

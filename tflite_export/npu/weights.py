@@ -1,0 +1,78 @@
+"""The constants that an op really holds: how many, how many zeros, and their bytes as stored and as entropy coded.
+
+    entropy = sum_v count_v * log2(count / count_v)   bits,   v over the codes that occur
+
+is the least that a lossless coder of independent codes needs. Ethos-U weight streams come near it. Zeroing weights
+shortens the stream as long as zero is the most frequent of the codes involved; a tensor with one single code
+has entropy 0 and can only get longer.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tflite_export.ir import Tensor
+
+CHANNEL_BYTES = 10
+"""Per output channel: 40 bits of bias, 32 of multiplier, 6 of shift, as Ethos-U stores them."""
+
+BITS = {
+    "float32": 32, "float16": 16, "int8": 8, "int16": 16, "int32": 32, "int64": 64, "uint8": 8, "bool": 8,
+    "int4": 4, "int2": 2,
+}  # fmt: skip
+"""Bits that one element of each TFLite type occupies in the file."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What is known of an op's constants; bytes exclude ``channel_bytes`` (bias and rescaling parameters)."""
+
+    count: int = 0
+    zeros: int = 0
+    distinct: int = 0
+    stored_bytes: int = 0
+    entropy_bytes: int = 0
+    channel_bytes: int = 0
+
+    def moved_bytes(self, weight_format: str) -> int:
+        """Bytes that travel to the array in the machine's ``weight_format``, ``"dense"`` or ``"entropy"``."""
+        coded = {"dense": self.stored_bytes, "entropy": self.entropy_bytes}[weight_format]
+        return coded + self.channel_bytes
+
+
+NO_WEIGHTS = Weights()
+
+
+def measure(tensor: Tensor, channels: int = 0) -> Weights:
+    """Counts the codes of a constant; ``channels`` is the number of output channels with a bias and a scale."""
+    if tensor.data is None:
+        raise ValueError(
+            f"the weights `{tensor.name}` must be a constant: their cost is computed from their values. "
+            "Received: a tensor that is computed at run time"
+        )
+    _, counts = np.unique(tensor.data, return_counts=True)
+    entropy = float(np.sum(counts * np.log2(tensor.data.size / counts)))
+    return Weights(
+        count=tensor.data.size,
+        zeros=int(np.count_nonzero(tensor.data == zero_code(tensor))),
+        distinct=len(counts),
+        stored_bytes=nbytes(tensor),
+        entropy_bytes=math.ceil(entropy / 8 - 1e-9),
+        channel_bytes=CHANNEL_BYTES * channels,
+    )
+
+
+def zero_code(tensor: Tensor) -> np.ndarray:
+    """The code that stands for 0.0, broadcastable to the tensor: its zero point, which is rarely 0 after a ReLU."""
+    if tensor.quantization is None:
+        return np.zeros(1, np.int64)
+    shape = [1] * len(tensor.shape)
+    if tensor.quantization.zero_point.size > 1:
+        shape[tensor.quantization.axis] = -1
+    return tensor.quantization.zero_point.reshape(shape)
+
+
+def nbytes(tensor: Tensor) -> int:
+    """Bytes of a tensor, sub-byte types packed."""
+    return -(-math.prod(tensor.shape) * BITS[tensor.dtype] // 8)
