@@ -70,8 +70,17 @@ class Compressed(keras.layers.Wrapper):
         for slot, transform in self.transforms.items():
             variable = slots.weight(self.layer, slot)
             if not transform.built:
-                transform.build(variable.shape)
-                transform.built = True
+                self._build_transform(slot, transform, variable.shape)
+
+    def _build_transform(self, slot: str, transform: Transform, shape: Any) -> None:
+        try:
+            transform.build(shape)
+        except Exception as error:
+            raise ValueError(
+                f"Layer '{self.name}' ({type(self.layer).__name__}): {type(transform).__name__} cannot be applied to "
+                f"slot '{slot}' of shape {tuple(shape)}: {error}"
+            ) from error
+        transform.built = True
 
     def effective(self, slot: str, training: bool = False) -> Any:
         """The weight that the layer computes with: the transformed value of the latent weight under ``slot``."""

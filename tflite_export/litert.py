@@ -64,7 +64,8 @@ class LiteRT:
         """
         self._child = self._child or _Child(self.resolver)
         known, self._loaded = self._loaded == model, None
-        reply = self._child.ask([b"" if known else bytes(model), *map(pack, inputs)])
+        content = bytes(model) or b"\0"  # nothing at all would mean the model before
+        reply = self._child.ask([b"" if known else content, *map(pack, inputs)])
         if reply is None:
             message = f"LiteRT ({self.resolver}) ended its process: {self._child.farewell()}"
             self.close()

@@ -62,7 +62,7 @@ def _separable(call: Call, layer: layers.SeparableConv2D) -> Iterator[Call]:
 def _activated(call: Call, layer: Any) -> Iterator[Call]:
     (x,) = call.inputs
     linear = type(layer).from_config({**layer.get_config(), "activation": "linear"})
-    linear = _filled(linear, x.shape, call.layer, call.slots)
+    linear = _filled(linear, x.shape, call.layer, {})
     between = replace(call.outputs[0], name=f"{call.path}/linear")
     yield replace(call, layer=linear, outputs=(between,))
     activation = layers.Activation(layer.activation, name=layer.name, dtype=layer.dtype_policy)

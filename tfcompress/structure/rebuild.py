@@ -5,31 +5,36 @@ A nested model stays a nested model, a layer used twice stays one layer used twi
 the original is not touched.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from tfcompress.structure import slots
-from tfcompress.structure.trace import Call, Trace, trace
+from tfcompress.structure.trace import Call, Trace, Value, trace
 
-Replace = Callable[[keras.layers.Layer, str], keras.layers.Layer | None]
-Append = Callable[[str], keras.layers.Layer | None]
-
-SKIP = keras.layers.Identity(name="skip")
+SKIP = object()
 """What ``replace`` returns for a layer that shall be left out: its input becomes its output."""
 
+TABLES = (keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization)
+"""Layers whose vocabulary is neither weight nor configuration; the copy uses the same object."""
 
-def rebuild(model: keras.Model, replace: Replace | None = None, append: Append | None = None) -> keras.Model:
+
+def rebuild(
+    model: keras.Model,
+    replace: Callable[[Any, str], Any] = lambda layer, path: None,
+    append: Callable[[str], keras.layers.Layer | None] = lambda name: None,
+) -> keras.Model:
     """Copies a model.
 
     Args:
         model: A built Sequential or Functional model.
-        replace: ``(layer, path) -> layer``: the layer to use instead, which may hold a ``clone`` of the old one;
-            None for a plain copy, ``SKIP`` to leave the layer out. Asked once per layer, with the path of its first
-            use; not asked for nested models, which are opened, nor for InputLayers.
+        replace: ``(layer, path) -> layer`` to use instead, which may hold a ``clone`` of the old one; None for a
+            plain copy, ``SKIP`` to leave the layer out. Asked once per layer, with the path of its first use; not
+            asked for InputLayers and nested models, which are opened.
         append: ``value name -> layer`` to call on that value, for all who use it; None for nothing. Names are those of
-            ``trace``, e.g. ``backbone/conv1``, ``dense#1`` for a second use, ``lstm:0`` for one of several outputs.
+            ``trace``: ``backbone/conv1``, ``dense#1`` for a second use, ``lstm:0`` for one of several outputs.
 
     Returns:
         A new model, not compiled.
@@ -37,100 +42,61 @@ def rebuild(model: keras.Model, replace: Replace | None = None, append: Append |
     Raises:
         ValueError: The graph of the model cannot be read, or a layer cannot be copied; the message names it.
     """
-    return _Rebuild(replace or (lambda layer, path: None), append or (lambda name: None)).model(model, "")
+    work = _Rebuild(replace, append)
+    twin = work.model(model, "")
+    for layer, copy in work.copies:
+        _copy_state(layer, copy)
+    return twin
 
 
 def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A built copy of a built layer, with its weights.
+    """A copy of a built layer, built and with its weights.
 
     Raises:
-        ValueError: The layer cannot be made from its configuration, or makes its weights only when called.
+        ValueError: The layer cannot be made from its configuration, or makes weights only when it is called.
     """
-    twin = _from_config(layer)
-    _copy_state(layer, twin)
-    return twin
-
-
-def _from_config(layer: Any) -> Any:
-    try:
-        twin = type(layer).from_config(layer.get_config())
-    except Exception as error:
-        if not getattr(layer, "variables", ()):
-            return layer  # without state one object may serve two models (Lambda, operations like `x + y`)
-        raise ValueError(
-            f"Layer '{layer.name}' ({type(layer).__name__}) cannot be copied from its configuration: {error} "
-            "Give it `get_config` and register it with keras.saving.register_keras_serializable()."
-        ) from error
-    if getattr(layer, "built", False) and not twin.built and (shapes := layer.get_build_config()):
-        twin.build_from_config(shapes)
-    return twin
-
-
-def _copy_state(layer: Any, twin: Any) -> None:
-    """Copies all variables by attribute path, and whether each is trained."""
-    if twin is layer or not isinstance(layer, keras.layers.Layer):
-        return
-    old, new = slots.variables(layer), slots.variables(twin)
-    if [(path, v.shape) for path, v in old.items()] != [(path, v.shape) for path, v in new.items()]:
-        raise ValueError(
-            f"Layer '{layer.name}' ({type(layer).__name__}): its copy must have the same weights. "
-            f"Received: {list(old)} and, in the copy, {list(new)}. Create all weights in `__init__` or `build`."
-        )
-    for path, variable in old.items():
-        new[path].assign(variable)
-        if new[path].trainable != variable.trainable:
-            new[path].trainable = variable.trainable
+    copy = _from_config(layer)
+    _copy_state(layer, copy)
+    return copy
 
 
 class _Rebuild:
     """One copy in progress; remembers which new layer stands for which old one."""
 
-    def __init__(self, replace: Replace, append: Append) -> None:
+    def __init__(self, replace: Callable[[Any, str], Any], append: Callable[[str], keras.layers.Layer | None]) -> None:
         self.replace, self.append = replace, append
         self.twins: dict[int, Any] = {}
         self.copies: list[tuple[Any, Any]] = []
 
     def model(self, model: keras.Model, scope: str) -> keras.Model:
-        found = trace(model, nested=False)
-        make = self._sequential if isinstance(model, keras.Sequential) else self._functional
+        calls = trace(model, nested=False)
+        parts = self._layers(calls, scope) if isinstance(model, keras.Sequential) else self._graph(model, calls, scope)
         try:
-            twin = make(model, found, scope)
+            return type(model)(*parts, name=model.name)
         except TypeError as error:
             raise ValueError(
-                f"Model '{model.name}' must be made again from its inputs and outputs, which its class "
-                f"{type(model).__name__} does not accept: {error}. Build it with keras.Model(inputs, outputs)."
+                f"Model '{model.name}': its class {type(model).__name__} must be made as keras.Model is, from inputs, "
+                f"outputs and name, or as keras.Sequential is. Received: {error}. Build it with keras.Model(...)."
             ) from error
-        for old, new in self.copies:
-            _copy_state(old, new)
-        return twin
 
-    def _sequential(self, model: keras.Sequential, found: Trace, scope: str) -> keras.Model:
-        layers = []
-        for call in found.calls:
-            layers += [layer for layer in (self._twin(call, scope), self.append(scope + call.path)) if layer]
-        return type(model)([layer for layer in layers if layer is not SKIP], name=model.name)
+    def _layers(self, found: Trace, scope: str) -> tuple[list[Any]]:
+        layers = [layer for call in found.calls for layer in (self._twin(call, scope), self.append(scope + call.path))]
+        return ([layer for layer in layers if layer is not None and layer is not SKIP],)
 
-    def _functional(self, model: keras.Model, found: Trace, scope: str) -> keras.Model:
-        tensors: dict[Any, Any] = {}
-        inputs = {}
+    def _graph(self, model: keras.Model, found: Trace, scope: str) -> tuple[Any, Any]:
+        """The new input and output tensors, in the structures of the old ones."""
+        raw: dict[Value, Any] = {}
+        tensors: dict[Value, Any] = {}
         for call in found.calls:
-            layer = self._twin(call, scope)
-            if call.outputs[0] in found.inputs:
-                made = inputs[call.outputs[0]] = layer.output
-            else:
-                args, kwargs = keras.tree.map_structure(lambda a: tensors.get(a, a), (call.args, call.kwargs))
-                made = layer(*args, **kwargs)
-            for value, tensor in zip(call.outputs, keras.tree.flatten(made), strict=True):
+            made = _play(call, self._twin(call, scope), tensors)
+            for value, tensor in zip(call.outputs, made, strict=True):
                 extra = self.append(scope + value.name)
-                tensors[value] = extra(tensor) if extra else tensor
-        return type(model)(
-            keras.tree.pack_sequence_as(model.input, [inputs[v] for v in found.inputs]),
-            keras.tree.pack_sequence_as(model.output, [tensors[v] for v in found.outputs]),
-            name=model.name,
-        )
+                raw[value], tensors[value] = tensor, extra(tensor) if extra else tensor
+        inputs = keras.tree.pack_sequence_as(model.input, [raw[value] for value in found.inputs])
+        return inputs, keras.tree.pack_sequence_as(model.output, [tensors[value] for value in found.outputs])
 
     def _twin(self, call: Call, scope: str) -> Any:
-        """The new layer for a call's layer, made at the first call."""
+        """The new layer for a call's layer, made at its first call."""
         layer = call.layer
         if id(layer) not in self.twins:
             self.twins[id(layer)] = self._make(layer, scope + call.path)
@@ -144,3 +110,53 @@ class _Rebuild:
             new = _from_config(layer)
             self.copies.append((layer, new))
         return new
+
+
+def _play(call: Call, layer: Any, tensors: dict[Value, Any]) -> list[Any]:
+    """Calls ``layer`` as ``call`` called the old one; returns the tensors it makes."""
+    if isinstance(layer, keras.layers.InputLayer):
+        return [layer.output]
+    if layer is SKIP:
+        return [tensors[value] for value in call.inputs]
+    args, kwargs = keras.tree.map_structure(
+        lambda a: tensors[a] if isinstance(a, Value) else a, (call.args, dict(call.kwargs))
+    )
+    if not args:  # a wrapper names its first argument otherwise than the layer in it
+        first = next(iter(inspect.signature(call.layer.call).parameters))
+        args = (kwargs.pop(first),)
+    return keras.tree.flatten(layer(*args, **kwargs))
+
+
+def _from_config(layer: Any) -> Any:
+    if isinstance(layer, TABLES):
+        return layer
+    try:
+        copy = type(layer).from_config(layer.get_config())
+    except Exception as error:
+        if not getattr(layer, "variables", ()):
+            return layer  # without state one object may serve two models (Lambda, operations on tensors)
+        raise ValueError(
+            f"Layer '{layer.name}' ({type(layer).__name__}) must be reproducible from its configuration. "
+            f"Received: {error}. Give it `get_config` with all arguments of `__init__`."
+        ) from error
+    if getattr(layer, "built", False) and not copy.built and (shapes := layer.get_build_config()):
+        copy.build_from_config(shapes)
+    return copy
+
+
+def _copy_state(layer: Any, copy: Any) -> None:
+    """Copies every variable by its attribute path, and whether it is trained."""
+    if copy is layer or not isinstance(layer, keras.layers.Layer):
+        return
+    old, new = slots.variables(layer), slots.variables(copy)
+    if {path: v.shape for path, v in old.items()} != {path: v.shape for path, v in new.items()}:
+        raise ValueError(
+            f"Layer '{layer.name}' ({type(layer).__name__}): its copy must have the same weights, {list(old)}. "
+            f"Received: {list(new)}. Create all weights in `__init__` or `build`, not in `call`."
+        )
+    for path, variable in old.items():
+        new[path].assign(variable.value)
+        if new[path].trainable != variable.trainable:
+            new[path].trainable = variable.trainable
+    if isinstance(copy, keras.layers.Normalization):
+        copy.finalize_state()

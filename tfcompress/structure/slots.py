@@ -54,18 +54,51 @@ def weight(layer: keras.layers.Layer, slot: str) -> keras.Variable:
     )
 
 
-def channel_axes(layer: keras.layers.Layer, slot: str) -> tuple[int, ...]:
-    """The axes of a weight along which each output channel has its own numbers."""
-    name = slot.rpartition(".")[2]
+def matching(layer: keras.layers.Layer, slot: str) -> list[str]:
+    """The weights that a rule means by ``slot``: the one of that path, else all whose path ends in it.
+
+    So ``kernel`` stands for ``depthwise_kernel`` and ``pointwise_kernel`` of a SeparableConv2D, and for
+    ``cell.kernel`` and ``cell.recurrent_kernel`` of an LSTM.
+    """
+    known = weight_slots(layer)
+    return [slot] if slot in known else [path for path in known if path.endswith((f".{slot}", f"_{slot}"))]
+
+
+def weight_defaults(layer: keras.layers.Layer, slot: str) -> dict[str, Any]:
+    """Values of those arguments of a transform on a weight that its prototype left at None."""
+    (owner,) = (owner for path, _, owner in _walk(layer, "", {id(layer)}) if path == slot)
+    rank = len(weight(layer, slot).shape)
+    axis = channel_axes(owner, slot.rpartition(".")[2]) if rank > 1 else ()
+    return {"axis": axis, "signed": True, "narrow_range": True}
+
+
+def output_defaults(tail: Any) -> dict[str, Any]:
+    """The same for a transform on the output of the group that ends in the layer ``tail``."""
+    name = getattr(getattr(tail, "activation", None), "__name__", "")
+    rectifies = isinstance(tail, layers.ReLU) and not tail.negative_slope and tail.threshold >= 0
+    unsigned = rectifies or isinstance(tail, layers.Softmax) or name in UNSIGNED
+    return {"axis": (), "signed": not unsigned, "narrow_range": False}
+
+
+UNSIGNED = ("relu", "relu6", "softmax", "sigmoid")
+"""Activations that deliver nothing below zero."""
+
+
+def channel_axes(layer: Any, name: str) -> tuple[int, ...]:
+    """The axes of weight ``name`` along which each output channel has its own numbers."""
     if isinstance(layer, DEPTHWISE) or (isinstance(layer, SEPARABLE) and name == "depthwise_kernel"):
         return (-2, -1)
     if isinstance(layer, TRANSPOSED):
-        return (-2,) if name == "kernel" else (-1,)
+        return (-2,)
+    if isinstance(layer, layers.EinsumDense):
+        terms, output = layer.equation.replace(" ", "").split("->")
+        letters = terms.split(",")[1]
+        return tuple(k - len(letters) for k, letter in enumerate(letters) if letter in output)
     return (-1,)
 
 
 def _walk(owner: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Variable, Any]]:
-    """Yields (path, variable, owner), each variable once, the owner's own before those of its sublayers."""
+    """Yields (path, variable, layer or container that holds it), each variable once, an owner's own before others."""
     members = [(name, value) for name, value in _members(owner) if id(value) not in seen]
     seen.update(id(value) for _, value in members)
     yield from ((f"{prefix}{name}", value, owner) for name, value in members if isinstance(value, keras.Variable))

@@ -76,7 +76,7 @@ def _conv(inputs: Sequence[Any], outputs: Sequence[Tensor], options: Mapping[str
     x, weights = inputs[:2]
     if x.dtype == "int16" and options["quantized_bias_type"] != "float32":
         return 8
-    if x.shape[-1] != weights.shape[-1]:
+    if x.shape[-1:] != weights.shape[-1:]:  # grouped
         return 6
     if x.dtype == "float32" and weights.dtype == "int8":
         return 5 if _per_channel(weights) else 2

@@ -19,23 +19,23 @@ KINDS = {
 """Keras function -> op."""
 
 
-def activate(builder: Builder, function: Callable[..., Any], x: int, path: str) -> int:
-    """Appends an activation behind ``x``; its result is called ``path``."""
+def activate(builder: Builder, function: Callable[..., Any], x: int, name: str) -> int:
+    """Appends an activation behind ``x``; its result is called ``name``."""
     if function not in KINDS:
-        name = getattr(function, "__name__", type(function).__name__)
-        raise Unsupported(f"activation '{name}'; supported are {', '.join(f.__name__ for f in KINDS)}")
+        received = getattr(function, "__name__", type(function).__name__)
+        raise Unsupported(f"activation '{received}'; supported are {', '.join(f.__name__ for f in KINDS)}")
     kind = KINDS[function]
     if kind is None:
-        builder.draft.change(x, name=path)
+        builder.draft.change(x, name=name)
         return x
     options = {"beta": 1.0} if kind == "SOFTMAX" else {}
-    return builder.emit(kind, (x,), path, builder.shape(x), **options)
+    return builder.emit(kind, (x,), name, builder.shape(x), **options)
 
 
 def activation(builder: Builder, call: Call, x: int) -> int:
     """Activation(function)."""
     function = core(call.layer).activation
-    return x if function is keras.activations.linear else activate(builder, function, x, call.path)
+    return x if function is keras.activations.linear else activate(builder, function, x, call.outputs[0].name)
 
 
 def relu(builder: Builder, call: Call, x: int) -> int:
@@ -47,7 +47,7 @@ def relu(builder: Builder, call: Call, x: int) -> int:
             f"max_value={layer.max_value}, negative_slope={layer.negative_slope}, threshold={layer.threshold}; "
             "supported are max_value=None and max_value=6 with negative_slope=0 and threshold=0"
         )
-    return activate(builder, functions[layer.max_value], x, call.path)
+    return activate(builder, functions[layer.max_value], x, call.outputs[0].name)
 
 
 def softmax(builder: Builder, call: Call, x: int) -> int:
@@ -55,4 +55,4 @@ def softmax(builder: Builder, call: Call, x: int) -> int:
     axis = core(call.layer).axis
     if axis not in (-1, len(builder.shape(x)) - 1):
         raise Unsupported(f"axis={axis}; supported is the last axis, -1")
-    return activate(builder, keras.activations.softmax, x, call.path)
+    return activate(builder, keras.activations.softmax, x, call.outputs[0].name)

@@ -6,6 +6,7 @@ from tfcompress.grid import Grid
 from tfcompress.structure.trace import Call
 from tflite_export.from_keras.builder import Builder
 from tflite_export.from_keras.grids import Unsupported, activation_grid
+from tflite_export.from_keras.pooling import reshape_to
 
 
 def input_layer(builder: Builder, call: Call) -> int:
@@ -22,7 +23,7 @@ def identity(builder: Builder, call: Call, x: int) -> int:
 
 
 def transform(builder: Builder, call: Call, x: int) -> int:
-    """A Transform on a feature map: QUANTIZE from float to float, onto the grid that the Transform reports."""
+    """A Transform on a feature map: a RESHAPE that moves nothing, onto the grid that the Transform reports."""
     (value,) = call.outputs
     shape = builder.shape(x)
     grid = call.layer.grid(np.zeros(shape, np.float32))
@@ -32,7 +33,7 @@ def transform(builder: Builder, call: Call, x: int) -> int:
     if not rounds_to(call, grid, shape):
         raise Unsupported("a transform that does more to a feature map than round it to its grid")
     builder.request(call.path, "output", grid.bits)
-    y = builder.emit("QUANTIZE", (x,), value.name, shape)
+    y = reshape_to(builder, x, value.name, shape)
     builder.draft.change(y, quantization=quantization)
     return y
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.compressed import deployed
+from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call, Value
 from tflite_export.from_keras.grids import Unsupported, weight_grid
 from tflite_export.ir import Op, Quantization, Tensor
@@ -54,28 +55,21 @@ class Builder:
             layout: Brings an array from the axes of Keras into those of TFLite.
         """
         data, grid = deployed(call.layer, slot)
-        data = data.astype(np.float32)
+        data, name = data.astype(np.float32), call.slots.get(slot, slot)
         quantization = None
         if grid is not None:
-            quantization = weight_grid(grid, data, slot, channel_axis, layout)
-            self.request(call.path, slot, grid.bits)
-        return self.draft.constant(f"{call.path}/{slot}", np.ascontiguousarray(layout(data)), quantization)
+            quantization = weight_grid(grid, data, name, channel_axis, layout)
+            self.request(call.path, name, grid.bits)
+        return self.draft.constant(f"{call.path}/{name}", np.ascontiguousarray(layout(data)), quantization)
 
     def bias(self, call: Call, channels: int) -> int:
         """Appends the layer's bias, or zeros: every linear op has one."""
-        data = deployed(call.layer, "bias")[0] if core_uses_bias(call) else np.zeros(channels)
+        data = deployed(call.layer, "bias")[0] if core(call.layer).use_bias else np.zeros(channels)
         return self.draft.constant(f"{call.path}/bias", data.astype(np.float32))
 
     def request(self, path: str, slot: str, bits: int) -> None:
         """Notes how many bits the model asked for."""
         self.requested.setdefault(path, {})[slot] = {"bits": bits}
-
-
-def core_uses_bias(call: Call) -> bool:
-    """Whether the called layer has a bias."""
-    from tfcompress.structure.groups import core
-
-    return bool(core(call.layer).use_bias)
 
 
 def static(shape: tuple[int | None, ...]) -> tuple[int, ...]:

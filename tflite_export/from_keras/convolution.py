@@ -32,7 +32,7 @@ def _convolution(
     y = builder.emit(
         kind,
         (*inputs, builder.bias(call, channels)),
-        f"{call.path}/linear",
+        f"{value.name}/linear",
         static(value.shape),
         padding=layer.padding.upper(),
         stride_h=layer.strides[0],
@@ -42,4 +42,4 @@ def _convolution(
         fused_activation_function="NONE",
         **options,
     )
-    return activate(builder, layer.activation, y, call.path)
+    return activate(builder, layer.activation, y, value.name)

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-import tfcompress
 from tfcompress.structure.expand import expand
 from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call, Trace, trace
 from tfcompress.transform import Transform
+from tfcompress.version import __version__
 from tflite_export.from_keras.border import transform
 from tflite_export.from_keras.builder import Builder, static
 from tflite_export.from_keras.grids import Unsupported
@@ -72,8 +72,10 @@ def _bordered(builder: Builder, calls: Trace, model: Any) -> Graph:
     """Adds outputs, signature and metadata."""
     draft = builder.draft
     draft.outputs = [builder.tensors[value] for value in calls.outputs]
-    results = [name if name not in model.output_names[:k] else f"{name}_{k}" for k, name in enumerate(model.output_names)]
-    asked = {"version": 1, "tfcompress": tfcompress.__version__, "layers": builder.requested}
+    results = [
+        name if name not in model.output_names[:k] else f"{name}_{k}" for k, name in enumerate(model.output_names)
+    ]
+    asked = {"version": 1, "tfcompress": __version__, "layers": builder.requested}
     return Graph(
         tuple(draft.tensors),
         tuple(draft.ops),

@@ -12,7 +12,7 @@ def add(builder: Builder, call: Call, *inputs: int) -> int:
     if len(inputs) != 2 or len(shapes) != 1:
         raise Unsupported(f"inputs of the shapes {sorted(shapes)}; supported are two or more of one shape")
     (shape,) = shapes
-    return builder.emit("ADD", inputs, call.path, shape, fused_activation_function="NONE")
+    return builder.emit("ADD", inputs, call.outputs[0].name, shape, fused_activation_function="NONE")
 
 
 def concatenate(builder: Builder, call: Call, *inputs: int) -> int:
@@ -21,4 +21,4 @@ def concatenate(builder: Builder, call: Call, *inputs: int) -> int:
     axis = core(call.layer).axis % len(value.shape)
     if axis == 0:
         raise Unsupported("axis=0, the batch; supported is every other axis")
-    return builder.emit("CONCATENATION", inputs, call.path, static(value.shape), axis=axis)
+    return builder.emit("CONCATENATION", inputs, value.name, static(value.shape), axis=axis)

@@ -18,24 +18,22 @@ def batch_normalization(builder: Builder, call: Call, x: int) -> int:
     gamma = deployed(call.layer, "gamma")[0].astype(np.float64) if layer.scale else np.ones_like(mean)
     beta = deployed(call.layer, "beta")[0].astype(np.float64) if layer.center else np.zeros_like(mean)
     factor = gamma / np.sqrt(variance + layer.epsilon)
-    return _affine(builder, x, factor, beta - mean * factor, call.path)
+    return _affine(builder, x, factor, beta - mean * factor, call.outputs[0].name)
 
 
 def rescaling(builder: Builder, call: Call, x: int) -> int:
     """``y = x * scale + offset``."""
     layer, channels = core(call.layer), builder.shape(x)[-1]
     try:
-        factor, offset = (
-            np.broadcast_to(np.asarray(v, np.float64), (channels,)) for v in (layer.scale, layer.offset)
-        )
+        factor, offset = (np.broadcast_to(np.asarray(v, np.float64), (channels,)) for v in (layer.scale, layer.offset))
     except ValueError:
         raise Unsupported(
             f"scale={layer.scale}, offset={layer.offset}; supported are numbers and lists of {channels}, one a channel"
         ) from None
-    return _affine(builder, x, factor, offset, call.path)
+    return _affine(builder, x, factor, offset, call.outputs[0].name)
 
 
-def _affine(builder: Builder, x: int, factor: np.ndarray, offset: np.ndarray, path: str) -> int:
+def _affine(builder: Builder, x: int, factor: np.ndarray, offset: np.ndarray, name: str) -> int:
     """``x * factor + offset``, each only where it does something."""
     shape, steps = builder.shape(x), []
     if np.any(factor != 1) or not np.any(offset):
@@ -43,7 +41,7 @@ def _affine(builder: Builder, x: int, factor: np.ndarray, offset: np.ndarray, pa
     if np.any(offset):
         steps.append(("ADD", "offset", offset))
     for k, (kind, slot, values) in enumerate(steps, 1):
-        operand = builder.constant(f"{path}/{slot}", values.astype(np.float32))
-        name = path if k == len(steps) else f"{path}/scaled"
-        x = builder.emit(kind, (x, operand), name, shape, fused_activation_function="NONE")
+        operand = builder.constant(f"{name}/{slot}", values.astype(np.float32))
+        result = name if k == len(steps) else f"{name}/scaled"
+        x = builder.emit(kind, (x, operand), result, shape, fused_activation_function="NONE")
     return x

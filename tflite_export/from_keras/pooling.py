@@ -21,29 +21,29 @@ def average_pooling_2d(builder: Builder, call: Call, x: int) -> int:
 def global_average_pooling_2d(builder: Builder, call: Call, x: int) -> int:
     """GlobalAveragePooling2D, by MEAN, which may rescale."""
     layer, (value,) = channels_last(core(call.layer)), call.outputs
-    axes = builder.constant(f"{call.path}/axes", np.array([1, 2], np.int32))
-    return builder.emit("MEAN", (x, axes), call.path, static(value.shape), keep_dims=layer.keepdims)
+    axes = builder.constant(f"{value.name}/axes", np.array([1, 2], np.int32))
+    return builder.emit("MEAN", (x, axes), value.name, static(value.shape), keep_dims=layer.keepdims)
 
 
 def global_max_pooling_2d(builder: Builder, call: Call, x: int) -> int:
     """GlobalMaxPooling2D, by one window as large as the image."""
     layer, (value,) = channels_last(core(call.layer)), call.outputs
     _, height, width, channels = builder.shape(x)
-    name = call.path if layer.keepdims else f"{call.path}/window"
+    name = value.name if layer.keepdims else f"{value.name}/window"
     y = _pool(builder, "MAX_POOL_2D", x, name, (1, 1, 1, channels), (height, width), (1, 1), "VALID")
-    return y if layer.keepdims else reshape_to(builder, y, call.path, static(value.shape))
+    return y if layer.keepdims else reshape_to(builder, y, value.name, static(value.shape))
 
 
-def reshape_to(builder: Builder, x: int, path: str, shape: tuple[int, ...]) -> int:
+def reshape_to(builder: Builder, x: int, name: str, shape: tuple[int, ...]) -> int:
     """Appends a RESHAPE; the shape stands in the options and in an operand, as TFLite wants it."""
-    operand = builder.constant(f"{path}/shape", np.array(shape, np.int32))
-    return builder.emit("RESHAPE", (x, operand), path, shape, new_shape=shape)
+    operand = builder.constant(f"{name}/shape", np.array(shape, np.int32))
+    return builder.emit("RESHAPE", (x, operand), name, shape, new_shape=shape)
 
 
 def _windows(builder: Builder, call: Call, kind: str, x: int) -> int:
     layer, (value,) = channels_last(core(call.layer)), call.outputs
     return _pool(
-        builder, kind, x, call.path, static(value.shape), layer.pool_size, layer.strides, layer.padding.upper()
+        builder, kind, x, value.name, static(value.shape), layer.pool_size, layer.strides, layer.padding.upper()
     )
 
 

@@ -19,11 +19,11 @@ def flatten(builder: Builder, call: Call, x: int) -> int:
 def reshape(builder: Builder, call: Call, x: int) -> int:
     """Reshape to the shape that Keras found."""
     (value,) = call.outputs
-    return reshape_to(builder, x, call.path, static(value.shape))
+    return reshape_to(builder, x, value.name, static(value.shape))
 
 
 def zero_padding_2d(builder: Builder, call: Call, x: int) -> int:
     """ZeroPadding2D; a pass folds it into a convolution behind it where TFLite's SAME means the same."""
     layer, (value,) = channels_last(core(call.layer)), call.outputs
-    amounts = builder.constant(f"{call.path}/paddings", np.array([(0, 0), *layer.padding, (0, 0)], np.int32))
-    return builder.emit("PAD", (x, amounts), call.path, static(value.shape))
+    amounts = builder.constant(f"{value.name}/paddings", np.array([(0, 0), *layer.padding, (0, 0)], np.int32))
+    return builder.emit("PAD", (x, amounts), value.name, static(value.shape))

@@ -26,22 +26,24 @@ CODES = np.arange(INT8_LOW, INT8_HIGH + 1, dtype=np.int64)
 
 
 class Rescale(NamedTuple):
-    """A rescaling from int32 to int8 made ready for a fused pass; arrays have one entry per channel, or one in all.
+    """From int32 accumulators to int8 codes, ``clip(MBQM(x + bias) + zero_point)``, made ready for a fused pass.
 
-    With ``s`` the shift of each channel: ``power`` is ``2**max(s, 0)`` modulo 2**32, ``right`` is ``max(-s, 0)``,
-    ``half`` is ``2**(right - 1)`` and ``tie`` is -1, both 0 where ``right`` is 0, so that for any ``v``
-
-        RDPOT(v, right) = (v + half + ((v >> 63) & tie)) >> right
+    Attributes:
+        table: int32 (6, channels), one row per name in ``BIAS`` to ``RIGHT``. With ``s`` the shift of a channel:
+            ``power`` is ``2**max(s, 0)``, ``right`` is ``max(-s, 0)``, ``mask`` is ``2**right - 1``, ``half`` is
+            ``mask >> 1``. One array, so that a compiler sees at once that the output does not overlap it.
+        zero_point: Added after the rounding.
+        low: Lowest code.
+        high: Highest code.
     """
 
-    multiplier: np.ndarray
-    power: np.ndarray
-    half: np.ndarray
-    tie: np.ndarray
-    right: np.ndarray
-    zero_point: int
-    low: int
-    high: int
+    table: np.ndarray
+    zero_point: np.int32
+    low: np.int32
+    high: np.int32
+
+
+BIAS, POWER, MULTIPLIER, MASK, HALF, RIGHT = range(6)
 
 
 def round_half_away(x: np.ndarray) -> np.ndarray:
@@ -82,27 +84,22 @@ def multiply_by_quantized_multiplier(x: np.ndarray, multiplier: np.ndarray | int
     return rounding_divide_by_power_of_two(scaled, right)
 
 
-def rescale(multipliers: np.ndarray, shifts: np.ndarray, zero_point: int, low: int, high: int) -> Rescale:
-    """Prepares MBQM with the pairs ``multipliers``, ``shifts``, then ``+ zero_point``, then a clip to [low, high]."""
+def rescale(
+    multipliers: np.ndarray | int, shifts: np.ndarray | int, limits: tuple[int, int, int], bias: np.ndarray | int = 0
+) -> Rescale:
+    """Prepares MBQM with the pairs ``multipliers``, ``shifts``; ``limits`` are zero point, lowest and highest code."""
     shifts = np.atleast_1d(np.asarray(shifts, np.int64))
-    right = np.maximum(-shifts, 0)
-    return Rescale(
-        multiplier=np.atleast_1d(np.asarray(multipliers, np.int64)),
-        power=(np.int64(1) << np.maximum(shifts, 0)).astype(np.int32),
-        half=(np.int64(1) << right) >> 1,
-        tie=-(right > 0).astype(np.int64),
-        right=right,
-        zero_point=zero_point,
-        low=low,
-        high=high,
-    )
+    left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
+    mask = (np.int64(1) << right) - 1
+    rows = np.broadcast_arrays(np.asarray(bias, np.int64), np.int64(1) << left, multipliers, mask, mask >> 1, right)
+    return Rescale(np.stack(rows).astype(np.int32), *map(np.int32, limits))
 
 
-def rescale_by(reals: np.ndarray, zero_point: int, low: int, high: int) -> Rescale:
-    """`rescale` for the real multipliers ``reals`` (float64, one per channel)."""
+def rescale_by(reals: np.ndarray | float, limits: tuple[int, int, int], bias: np.ndarray | int = 0) -> Rescale:
+    """`rescale` for the real multipliers ``reals`` (float64, one per channel or one in all)."""
     pairs = [quantize_multiplier(float(real)) for real in np.atleast_1d(reals)]
-    multipliers, shifts = np.array(pairs, np.int64).reshape(-1, 2).T
-    return rescale(multipliers, shifts, zero_point, low, high)
+    multipliers, shifts = np.array(pairs, np.int64).T
+    return rescale(multipliers, shifts, limits, bias)
 
 
 def activation_range(activation: str, scale: np.float32, zero_point: int) -> tuple[int, int]:

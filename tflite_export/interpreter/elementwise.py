@@ -69,7 +69,7 @@ def scaled_sum(op: Op, tensors: Sequence[Tensor], sign: int) -> Kernel:
         for s, zero in ((scale_a, zero_a), (scale_b, zero_b))
     )
     tables = table_a.astype(np.int32), (sign * table_b).astype(np.int32)
-    rule = rescale_by(real, zero_point, *activation_range(activation(op, tensors), scale, zero_point))
+    rule = rescale_by(real, (zero_point, *activation_range(activation(op, tensors), scale, zero_point)))
 
     def run(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:
         y = np.empty(np.broadcast_shapes(a.shape, b.shape), np.int8)

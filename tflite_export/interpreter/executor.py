@@ -69,11 +69,20 @@ class Executor:
         for op, kernel, dead in zip(self.graph.ops, self._kernels, self._dead):
             results = kernel(*(values[k] if k >= 0 else None for k in op.inputs))
             for index, value in zip(op.outputs, results):
+                self._check_shape(op, index, value)
                 values[index] = value if observe is None else observe(index, value)
             if not keep:
                 for index in dead:
                     del values[index]
         return values if keep else {index: values[index] for index in self.graph.outputs}
+
+    def _check_shape(self, op: Op, index: int, value: np.ndarray) -> None:
+        tensor = self.graph.tensors[index]
+        if value.ndim != len(tensor.shape) or value.shape[1:] != tensor.shape[1:]:
+            raise ValueError(
+                f"{op.kind}: tensor {tensor.name!r} should have shape {tensor.shape} by the file, but inputs and options "
+                f"make it {value.shape}. Repair the file"
+            )
 
     def _samples(self, inputs: Sequence[np.ndarray]) -> int | None:
         """How many samples ``inputs`` hold where the graph was made for one; None if they fit the graph as it is."""

@@ -3,26 +3,30 @@
 import numpy as np
 from numba import njit
 
-from tflite_export.interpreter.arithmetic import Rescale
+from tflite_export.interpreter.arithmetic import BIAS, HALF, MASK, MULTIPLIER, POWER, RIGHT, Rescale
 
 
 @njit(cache=True, inline="always")
-def _rescale(x: np.int32, rule: Rescale, channel: int) -> np.int64:
-    """MBQM, zero point, clip: see `arithmetic`. ``x * power`` wraps, as the shifted int32 does."""
-    product = np.int64(np.int32(x * rule.power[channel])) * rule.multiplier[channel]
-    value = (product + (1 << 30)) >> 31
-    value = (value + rule.half[channel] + ((value >> 63) & rule.tie[channel])) >> rule.right[channel]
-    return min(max(value + rule.zero_point, rule.low), rule.high)
+def _rescale(x: np.int32, channel: int, table: np.ndarray, zero_point: np.int32, low: np.int32, high: np.int32) -> np.int8:
+    """MBQM, zero point, clip, in wrapping int32; ``* power`` is the shift to the left.
+
+    The rule comes in parts, as `Rescale` has them: taken apart inside a loop it would keep the loop from being vectorised.
+    """
+    shifted = np.int32(np.int32(x + table[BIAS, channel]) * table[POWER, channel])
+    value = np.int32((np.int64(shifted) * np.int64(table[MULTIPLIER, channel]) + (1 << 30)) >> 31)
+    up = (value & table[MASK, channel]) > np.int32(table[HALF, channel] + np.int32(value < 0))
+    code = np.int32((value >> table[RIGHT, channel]) + np.int32(up) + zero_point)
+    return np.int8(min(max(code, low), high))
 
 
 @njit(cache=True)
-def requantize(accumulator: np.ndarray, bias: np.ndarray, rule: Rescale, out: np.ndarray) -> None:
-    """``out = clip(MBQM(accumulator + bias) + zero_point)``, rows by channels; the accumulator holds whole numbers."""
+def requantize(accumulator: np.ndarray, rule: Rescale, out: np.ndarray) -> None:
+    """``out = rescale(accumulator)``, rows by channels; the accumulator holds whole numbers in any type."""
+    table, zero_point, low, high = rule
     rows, channels = accumulator.shape
     for row in range(rows):
-        for channel in range(channels):
-            x = np.int32(np.int32(accumulator[row, channel]) + bias[channel])
-            out[row, channel] = _rescale(x, rule, channel)
+        for c in range(channels):
+            out[row, c] = _rescale(np.int32(accumulator[row, c]), c, table, zero_point, low, high)
 
 
 @njit(cache=True)
@@ -42,34 +46,39 @@ def requantize_double(
 
 @njit(cache=True)
 def depthwise(
-    padded: np.ndarray, weight: np.ndarray, bias: np.ndarray, steps: tuple[int, int, int, int], rule: Rescale, out: np.ndarray
+    padded: np.ndarray, weight: np.ndarray, steps: tuple[int, int, int, int], rule: Rescale, out: np.ndarray
 ) -> None:
     """Depthwise convolution of ``padded`` int8 (N, H, W, C) with ``weight`` int32 (kh, kw, C); ``out`` int8."""
+    table, zero_point, low, high = rule
     stride_h, stride_w, dilation_h, dilation_w = steps
     images, height, width, channels = out.shape
     accumulator = np.empty(channels, np.int32)
     for n in range(images):
         for y in range(height):
             for x in range(width):
-                accumulator[:] = bias
+                accumulator[:] = 0
                 for i in range(weight.shape[0]):
                     for j in range(weight.shape[1]):
                         seen = padded[n, y * stride_h + i * dilation_h, x * stride_w + j * dilation_w]
                         for c in range(channels):
                             accumulator[c] += np.int32(seen[c]) * weight[i, j, c]
                 for c in range(channels):
-                    out[n, y, x, c] = _rescale(accumulator[c], rule, c)
+                    out[n, y, x, c] = _rescale(accumulator[c], c, table, zero_point, low, high)
 
 
 @njit(cache=True)
 def add(a: np.ndarray, b: np.ndarray, table_a: np.ndarray, table_b: np.ndarray, rule: Rescale, out: np.ndarray) -> None:
     """``out = rescale(table_a[a] + table_b[b])`` over flat int8 arrays; tables are indexed by ``code + 128``."""
+    table, zero_point, low, high = rule
     for k in range(out.size):
-        out[k] = _rescale(np.int32(table_a[np.int64(a[k]) + 128] + table_b[np.int64(b[k]) + 128]), rule, 0)
+        total = np.int32(table_a[np.int64(a[k]) + 128] + table_b[np.int64(b[k]) + 128])
+        out[k] = _rescale(total, 0, table, zero_point, low, high)
 
 
 @njit(cache=True)
 def multiply(a: np.ndarray, b: np.ndarray, zero_a: int, zero_b: int, rule: Rescale, out: np.ndarray) -> None:
     """``out = rescale((a - zero_a) * (b - zero_b))`` over flat int8 arrays."""
+    table, zero_point, low, high = rule
     for k in range(out.size):
-        out[k] = _rescale(np.int32((np.int64(a[k]) - zero_a) * (np.int64(b[k]) - zero_b)), rule, 0)
+        product = np.int32((np.int64(a[k]) - zero_a) * (np.int64(b[k]) - zero_b))
+        out[k] = _rescale(product, 0, table, zero_point, low, high)

@@ -37,15 +37,15 @@ def real_multipliers(op: Op, tensors: Sequence[Tensor], channels: int) -> np.nda
     return np.broadcast_to(real, (channels,))
 
 
-def rescale(op: Op, tensors: Sequence[Tensor], channels: int) -> arithmetic.Rescale:
-    """The fixed-point rule from accumulator to output codes of a convolution."""
+def rescale(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> arithmetic.Rescale:
+    """The fixed-point rule of a convolution; ``sums`` adds up the weights of each output channel."""
     weight, y = required(op, tensors, 1), output(op, tensors)
     if np.any(weight.quantization.zero_point):
         refuse(op, weight, "weights must have zero point 0")
-    real = real_multipliers(op, tensors, channels)
+    real = real_multipliers(op, tensors, len(sums))
     if real.max() >= 2.0**30:
         refuse(op, y, f"the scale is too small for the accumulator: ratio {real.max():.3g} must be below 2**30")
-    return arithmetic.rescale_by(real, *limits(op, tensors))
+    return arithmetic.rescale_by(real, limits(op, tensors), folded_bias(op, tensors, sums))
 
 
 def limits(op: Op, tensors: Sequence[Tensor]) -> tuple[int, int, int]:

@@ -79,7 +79,7 @@ def windows(op: Op, x: Tensor, size: tuple[int, int]) -> Windows:
     """The windows of ``size`` that ``op`` slides over ``x`` by its options."""
     if len(x.shape) != 4:
         refuse(op, x, "expected shape (batch, height, width, channels)")
-    stride = (op.options.get("stride_h", 1), op.options.get("stride_w", 1))
+    stride = (op.options.get("stride_h", 0), op.options.get("stride_w", 0))
     dilation = (op.options.get("dilation_h_factor", 1), op.options.get("dilation_w_factor", 1))
     if min(*stride, *dilation, *size) < 1:
         refuse(op, x, f"strides, dilations and sizes must be positive. Received: {stride}, {dilation}, {size}")

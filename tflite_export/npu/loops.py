@@ -36,6 +36,11 @@ class Loops:
     in_bits: int = 8
     out_bits: int = 8
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"`{name}` of a convolution or pool must be at least 1. Received: {value}")
+
     @property
     def m(self) -> int:
         """Output positions."""

@@ -112,7 +112,9 @@ def load(machine: str | os.PathLike[str] | Machine) -> Machine:
         return _read(path)
     shipped = {file.stem: file for file in _files()}
     if str(machine) not in shipped:
-        raise ValueError(f"`machine` must be one of {', '.join(shipped)}, or the path of a .toml file. Received: {machine}")
+        raise ValueError(
+            f"`machine` must be one of {', '.join(shipped)}, or the path of a .toml file. Received: {machine}"
+        )
     return _read(shipped[str(machine)])
 
 

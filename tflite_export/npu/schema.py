@@ -35,7 +35,7 @@ def build(cls: type[T], table: Any, where: str) -> T:
     """An instance of dataclass ``cls`` with the values of ``table``.
 
     Raises:
-        ValueError: A key is unknown or missing, or a value is not of the field's type; the message starts with ``where``.
+        ValueError: A key is unknown or missing, or a value is not of the field's type; starts with ``where``.
     """
     if not isinstance(table, Mapping):
         raise ValueError(f"{where} must be a table with the keys {_names(cls)}. Received: {table!r}")
@@ -66,7 +66,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return {key: _value(get_args(hint)[1], item, f"{where}: `{key}`") for key, item in value.items()}
     if isinstance(hint, UnionType):
         return _variant(get_args(hint), value, where)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return build(hint, value, where)
     return _number(value, where) if hint is float else _plain(hint, value, where)
 
@@ -100,5 +100,7 @@ def _variant(classes: tuple[Any, ...], value: Any, where: str) -> Any:
     variants = {cls.KIND: cls for cls in classes}
     if not isinstance(value, Mapping) or value.get("kind") not in variants:
         kind = value.get("kind") if isinstance(value, Mapping) else value
-        raise ValueError(f"{where} must be a table with `kind` {' or '.join(map(repr, variants))}. Received: kind={kind!r}")
+        raise ValueError(
+            f"{where} must be a table with `kind` {' or '.join(map(repr, variants))}. Received: kind={kind!r}"
+        )
     return build(variants[value["kind"]], {k: v for k, v in value.items() if k != "kind"}, where)

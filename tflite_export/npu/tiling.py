@@ -1,39 +1,42 @@
 """Tiles of a convolution whose feature maps do not fit in SRAM, and the order that moves the fewest bytes.
 
-A tile is ``th x tw`` positions, ``tk`` input and ``tn`` output channels. With ``b`` buffers it must satisfy
+A tile is ``th x tw`` positions of ``tg`` groups with ``tk`` input and ``tn`` output channels each. With ``b`` buffers
 
-    b (input tile + weight tile) + b output tile + 4 th tw tn <= SRAM,     input tile = ((th - 1) s + KH)((tw - 1) s + KW) tk
+    b (input tile + weight tile + output tile) + 4 tg th tw tn <= SRAM
+    input tile = ((th - 1) stride + KH) ((tw - 1) stride + KW) tg tk
 
 and main memory sees, with P tiles of positions,
 
-    weight_outer:  weights once,    input  ceil(N / tn) times
-    input_outer:   weights P times, input  once (and the rims that tiles share)
-    both:          output once, partial sums 2 (ceil(K / tk) - 1) M N 4 bytes
+    weight_outer:  weights once,     input ceil(N / tn) times
+    input_outer:   weights P times,  input once
+    both:          rims that tiles share, the output once, partial sums 2 (ceil(K / tk) - 1) M N 4 bytes
 
 All tiles from halving the extents are tried. Every byte costs the same energy, so the fewest bytes are the least
-energy. Groups are taken ``tg`` at a time: no operand is read twice but for the rims.
+energy.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from tflite_export.npu.loops import Loops, ceil_div
+from tflite_export.npu.layout import tile_bytes, whole_bursts
+from tflite_export.npu.loops import Loops
 from tflite_export.npu.machine import Memory
 
 PARTIAL_SUM_BYTES = 4
-BRICK = 16
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes between main memory and SRAM, whole bursts, and the loop order they follow from.
+    """Bytes between main memory and SRAM, in whole bursts, and the loop order they follow from.
 
     Attributes:
         order: ``"resident"`` (feature maps stay in SRAM), ``"streamed"`` (each operand moves once), ``"weight_outer"``,
             ``"input_outer"``, or ``"none"`` (no work).
-        tile: ``(th, tw, tk, tn)`` if the op is tiled.
-        spill_bytes: Partial sums, written and read back.
+        spill_bytes: Partial sums, written once and read once.
+        tile: ``(th, tw, tg * tk, tg * tn)`` if the op is tiled.
+        first_bytes: Bytes that must have arrived before cycle 0.
+        last_bytes: Bytes that leave after the last cycle.
     """
 
     order: str
@@ -42,6 +45,8 @@ class Traffic:
     output_bytes: int = 0
     spill_bytes: int = 0
     tile: tuple[int, int, int, int] | None = None
+    first_bytes: int = 0
+    last_bytes: int = 0
 
     @property
     def read_bytes(self) -> int:
@@ -54,46 +59,82 @@ class Traffic:
         return self.output_bytes + self.spill_bytes
 
 
-def bursts(runs: np.ndarray, run_bytes: np.ndarray, burst: int) -> np.ndarray:
-    """Bytes that ``runs`` separate runs of ``run_bytes`` cost in whole bursts."""
-    return runs * -(-run_bytes // burst) * burst
+@dataclass(frozen=True)
+class Tiles:
+    """Candidate tiles; every attribute is a vector with one entry a candidate."""
+
+    th: np.ndarray
+    tw: np.ndarray
+    tg: np.ndarray
+    tk: np.ndarray
+    tn: np.ndarray
+
+    def __getitem__(self, which: np.ndarray) -> "Tiles":
+        return Tiles(*(extent[which] for extent in vars(self).values()))
+
+    def input_extent(self, loops: Loops) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of the input that a tile needs."""
+        rows = (self.th - 1) * loops.stride_h + (loops.kernel_h - 1) * loops.dilation_h + 1
+        columns = (self.tw - 1) * loops.stride_w + (loops.kernel_w - 1) * loops.dilation_w + 1
+        return np.minimum(rows, loops.in_h), np.minimum(columns, loops.in_w)
 
 
 def tile_traffic(loops: Loops, weight_bytes: int, memory: Memory) -> Traffic:
-    """The tile and order with the fewest bytes.
+    """The tile and the order with the fewest bytes, if both feature maps are in main memory.
 
     Raises:
         ValueError: Not even the smallest tile fits in SRAM.
     """
-    th, tw, tk, tn, per_step = _candidates(loops)
-    positions = loops.batch * _steps(loops.out_h, th) * _steps(loops.out_w, tw)
-    k_steps = _steps(loops.in_channels * loops.groups, tk)
-    n_steps = _steps(loops.n * loops.groups, tn)
-    rereads, spills = (n_steps, k_steps - 1) if loops.groups == 1 else (1 + 0 * n_steps, 0 * k_steps)
+    tiles = _fitting(loops, weight_bytes, memory)
+    positions = loops.batch * _count(loops.out_h, tiles.th) * _count(loops.out_w, tiles.tw)
+    g_tiles, k_tiles = _count(loops.groups, tiles.tg), _count(loops.in_channels, tiles.tk)
+    n_tiles = _count(loops.out_channels, tiles.tn)
 
-    rows = np.minimum(loops.in_h, (th - 1) * loops.stride_h + (loops.kernel_h - 1) * loops.dilation_h + 1)
-    columns = np.minimum(loops.in_w, (tw - 1) * loops.stride_w + (loops.kernel_w - 1) * loops.dilation_w + 1)
-    in_bus = positions * k_steps * _map_bursts(rows, columns, tk, loops, "in", memory)
-    out_bus = positions * n_steps * _map_bursts(th, tw, tn, loops, "out", memory)
-    weight_bus = int(bursts(np.int64(1), np.int64(weight_bytes), memory.dram_burst_bytes))
-    spill = spills * loops.m * loops.n * PARTIAL_SUM_BYTES
+    layout, burst = memory.layout, memory.dram_burst_bytes
+    in_whole = (loops.in_w, loops.groups * loops.in_channels)
+    out_whole = (loops.out_w, loops.groups * loops.out_channels)
+    in_tile = tile_bytes(*tiles.input_extent(loops), tiles.tg * tiles.tk, in_whole, loops.in_bits, layout, burst)
+    out_tile = tile_bytes(tiles.th, tiles.tw, tiles.tg * tiles.tn, out_whole, loops.out_bits, layout, burst)
 
-    needed = _needed_bytes(loops, weight_bytes, memory, (th, tw, tn), rows * columns * tk, per_step)
-    fixed = out_bus + 2 * spill
-    orders = {
-        "weight_outer": (in_bus * rereads + fixed, in_bus * rereads, 0 * positions + weight_bus),
-        "input_outer": (in_bus + fixed, in_bus, positions * weight_bus),
-    }
-    orders = {name: np.broadcast_arrays(*parts) for name, parts in orders.items()}
+    inputs = positions * g_tiles * k_tiles * in_tile
+    weights = np.full_like(positions, whole_bursts(weight_bytes, burst))
+    outputs = positions * g_tiles * n_tiles * out_tile
+    spill = (k_tiles - 1) * loops.groups * loops.m * loops.n * PARTIAL_SUM_BYTES
+
+    orders = {"weight_outer": (inputs * n_tiles, weights), "input_outer": (inputs, weights * positions)}
+    totals = {name: i + w + outputs + 2 * spill for name, (i, w) in orders.items()}
+    order = min(totals, key=lambda name: totals[name].min())
+    best = int(np.argmin(totals[order]))
+    bytes_in, bytes_weights = (int(part[best]) for part in orders[order])
+    th, tw, tg, tk, tn = (int(extent[best]) for extent in vars(tiles).values())
+    return Traffic(order, bytes_in, bytes_weights, int(outputs[best]), int(spill[best]), (th, tw, tg * tk, tg * tn))
+
+
+def _fitting(loops: Loops, weight_bytes: int, memory: Memory) -> Tiles:
+    extents = (loops.out_h, loops.out_w, loops.groups, loops.in_channels, loops.out_channels)
+    tiles = Tiles(*(axis.ravel() for axis in np.meshgrid(*map(_halvings, extents), indexing="ij")))
+    rows, columns = tiles.input_extent(loops)
+    in_tile = -(-rows * columns * tiles.tg * tiles.tk * loops.in_bits // 8)
+    all_weights = loops.groups * loops.in_channels * loops.out_channels
+    weight_tile = -(-weight_bytes * tiles.tg * tiles.tk * tiles.tn // all_weights)
+    outputs = tiles.th * tiles.tw * tiles.tg * tiles.tn
+    out_tile = -(-outputs * loops.out_bits // 8)
+    needed = memory.buffers * (in_tile + weight_tile + out_tile) + PARTIAL_SUM_BYTES * outputs
     if needed.min() > memory.sram_bytes:
         raise ValueError(
             f"its smallest tile needs {int(needed.min())} bytes of SRAM, the machine has {memory.sram_bytes}. "
             "Use a machine with a larger `sram_bytes`"
         )
-    best, order, at = min(
-        (int(total[at]), name, at)
-        for name, (in_out, _, weights) in orders.items()
-        for total in [np.where(needed <= memory.sram_bytes, in_out + weights, np.iinfo(np.int64).max)]
-        for at in [np.unravel_index(int(np.argmin(total)), total.shape)]
-    )
-    return None
+    return tiles[needed <= memory.sram_bytes]
+
+
+def _halvings(extent: int) -> np.ndarray:
+    """``extent`` halved, rounding up, until 1: ``[13, 7, 4, 2, 1]``."""
+    sizes = [extent]
+    while sizes[-1] > 1:
+        sizes.append(-(-sizes[-1] // 2))
+    return np.array(sizes, np.int64)
+
+
+def _count(extent: int, tile: np.ndarray) -> np.ndarray:
+    return -(-extent // tile)

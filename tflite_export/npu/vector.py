@@ -1,6 +1,6 @@
 """The vector unit: everything that is not a sum of products, ``lanes`` elements a cycle.
 
-    T = ceil(operations / lanes)
+T = ceil(operations / lanes)
 """
 
 from dataclasses import dataclass

@@ -61,17 +61,19 @@ class Draft:
 
     def graph(self) -> Graph:
         """The graph as it stands; a signature follows the inputs and outputs by position."""
-        parts = tuple(self.tensors), tuple(self.ops), tuple(self.inputs), tuple(self.outputs)
         signature = self.start.signature
         if signature:
             key, arguments, results = signature
-            signature = (
-                key,
-                dict(zip(arguments, self.inputs, strict=True)),
-                dict(zip(results, self.outputs, strict=True)),
-            )
+            arguments = {name: self.inputs[self.start.inputs.index(t)] for name, t in arguments.items()}
+            results = {name: self.outputs[self.start.outputs.index(t)] for name, t in results.items()}
+            signature = key, arguments, results
         return replace(
-            self.start, tensors=parts[0], ops=parts[1], inputs=parts[2], outputs=parts[3], signature=signature
+            self.start,
+            tensors=tuple(self.tensors),
+            ops=tuple(self.ops),
+            inputs=tuple(self.inputs),
+            outputs=tuple(self.outputs),
+            signature=signature,
         )
 
 
@@ -120,8 +122,6 @@ def remove_dead(graph: Graph) -> Graph:
 
     draft = Draft(graph)
     draft.tensors = [graph.tensors[t] for t in sorted(alive)]
-    draft.ops = [
-        Op(op.kind, renumbered(op.inputs), renumbered(op.outputs), op.options) for op in reversed(ops)
-    ]
+    draft.ops = [Op(op.kind, renumbered(op.inputs), renumbered(op.outputs), op.options) for op in reversed(ops)]
     draft.inputs, draft.outputs = list(renumbered(graph.inputs)), list(renumbered(graph.outputs))
     return draft.graph()

@@ -24,8 +24,9 @@ def graph():
         Tensor("flat", (1, 100), "int8", grid(1.5, 112, bits=4, low=112)),
         Tensor("softmax", (1, 100), "int8", grid(1 / 256, -128)),
     )
+    options = {"padding": "SAME", "fused_activation_function": "RELU", "stride_h": 1, "stride_w": 1}
     ops = (
-        Op("CONV_2D", (0, 1, 2), (3,), {"padding": "SAME", "fused_activation_function": "RELU", "stride_h": 1, "stride_w": 1}),
+        Op("CONV_2D", (0, 1, 2), (3,), options),
         Op("RESHAPE", (3, 4), (5,), {"new_shape": (1, 100)}),
         Op("SOFTMAX", (5,), (6,), {"beta": 0.1}),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.operands import Kernel, activation, affine, constant, operand, refuse, refuse_type, required
 from tflite_export.interpreter.product import ExactProduct
-from tflite_export.interpreter.weighted import folded_bias, rescale, weight_codes
+from tflite_export.interpreter.weighted import rescale, weight_codes
 from tflite_export.interpreter.windows import Windows, windows
 from tflite_export.ir import Op, Tensor
 
@@ -53,14 +53,14 @@ def _int8(op: Op, tensors: Sequence[Tensor], slide: Windows, matrices: list[np.n
     sums = weight_codes(op, tensors).sum((1, 2, 3), dtype=np.int64)
     if operand(op, tensors, 2) is None:
         refuse(op, required(op, tensors, 1), "LiteRT demands a bias of a quantised convolution. Add one of zeros")
-    bias, rule = folded_bias(op, tensors, sums), rescale(op, tensors, len(sums))
+    rule = rescale(op, tensors, sums)
     _, zero_point = affine(op, required(op, tensors, 0))
     products = [ExactProduct(matrix) for matrix in matrices]
 
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
-        y = np.empty((len(x), *slide.out, len(bias)), np.int8)
+        y = np.empty((len(x), *slide.out, len(sums)), np.int8)
         for images, rows, patches in slide.blocks(slide.pad(x, zero_point)):
-            fused.requantize(_accumulate(products, patches), bias, rule, y[images, rows].reshape(-1, len(bias)))
+            fused.requantize(_accumulate(products, patches), rule, y[images, rows].reshape(-1, len(sums)))
         return (y,)
 
     return run

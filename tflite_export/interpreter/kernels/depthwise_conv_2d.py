@@ -13,7 +13,7 @@ import numpy as np
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.operands import Kernel, activation, affine, constant, refuse, refuse_type, required
-from tflite_export.interpreter.weighted import folded_bias, rescale, weight_codes
+from tflite_export.interpreter.weighted import rescale, weight_codes
 from tflite_export.interpreter.windows import Windows, windows
 from tflite_export.ir import Op, Tensor
 
@@ -47,16 +47,15 @@ def _float(slide: Windows, filters: np.ndarray, multiplier: int, activation: str
 
 def _int8(op: Op, tensors: Sequence[Tensor], slide: Windows, multiplier: int) -> Kernel:
     filters = weight_codes(op, tensors)[0].astype(np.int32)
-    bias = folded_bias(op, tensors, filters.sum((0, 1), dtype=np.int64))
-    rule = rescale(op, tensors, len(bias))
+    rule = rescale(op, tensors, filters.sum((0, 1), dtype=np.int64))
     _, zero_point = affine(op, required(op, tensors, 0))
 
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
         padded = slide.pad(x, zero_point)
         if multiplier > 1:
             padded = np.repeat(padded, multiplier, axis=-1)
-        y = np.empty((len(x), *slide.out, len(bias)), np.int8)
-        fused.depthwise(padded, filters, bias, (*slide.stride, *slide.dilation), rule, y)
+        y = np.empty((len(x), *slide.out, filters.shape[-1]), np.int8)
+        fused.depthwise(padded, filters, (*slide.stride, *slide.dilation), rule, y)
         return (y,)
 
     return run

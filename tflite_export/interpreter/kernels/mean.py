@@ -37,13 +37,13 @@ def _int8(op: Op, tensors: Sequence[Tensor], axes: tuple[int, ...], keep: bool) 
     count = int(np.prod([x.shape[axis] for axis in axes]))
     multiplier, shift = quantize_multiplier(guarded(op, tensors, np.float64(scale_in) / np.float64(scale)))
     spare = min(count.bit_length() - 1, 32, 31 + shift)
-    rule = rescale((multiplier << spare) // count, shift - spare, zero_point, INT8_LOW, INT8_HIGH)
-    bias = np.array([-count * zero_in], np.int32)
+    limits = (zero_point, INT8_LOW, INT8_HIGH)
+    rule = rescale((multiplier << spare) // count, shift - spare, limits, bias=-count * zero_in)
 
     def run(x: np.ndarray, _axes: np.ndarray) -> tuple[np.ndarray]:
         total = x.sum(axes, dtype=np.int32, keepdims=keep)
         y = np.empty(total.shape, np.int8)
-        fused.requantize(total.reshape(-1, 1), bias, rule, y.reshape(-1, 1))
+        fused.requantize(total.reshape(-1, 1), rule, y.reshape(-1, 1))
         return (y,)
 
     return run

@@ -28,7 +28,7 @@ def _int8(op: Op, tensors: Sequence[Tensor], name: str) -> Kernel:
     (scale_a, zero_a), (scale_b, zero_b) = (affine(op, required(op, tensors, k)) for k in (0, 1))
     scale, zero_point = affine(op, output(op, tensors))
     real = guarded(op, tensors, scale_a * scale_b / scale)
-    rule = rescale_by(real, zero_point, *activation_range(name, scale, zero_point))
+    rule = rescale_by(real, (zero_point, *activation_range(name, scale, zero_point)))
 
     def run(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:
         y = np.empty(np.broadcast_shapes(a.shape, b.shape), np.int8)

@@ -60,6 +60,11 @@ class DotEngine:
         """Peak rate."""
         return self.block_height * self.block_width * self.block_depth * self.dot
 
+    def mac_bits(self, loops: Loops) -> tuple[int, int]:
+        """Operand widths (weight, activation) that the multipliers spend on one product, in bits."""
+        width = self.multiplier_bits
+        return ceil_div(loops.weight_bits, width) * width, ceil_div(loops.in_bits, width) * width
+
     def convolution(self, loops: Loops, weight_bytes: int) -> Work:
         """Work of any convolution or matrix product whose weights occupy ``weight_bytes`` as they travel."""
         taps = loops.kernel_h * loops.kernel_w

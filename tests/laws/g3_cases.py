@@ -1,0 +1,331 @@
+"""Random single-op graphs for law G3: one hypothesis strategy per op, drawn to hurt.
+
+Structure (shapes, strides, zero points, scales) is drawn; arrays are filled from a drawn seed in one of several
+moods, so that a sum can be all codes -128, all 127, only extremes, or anything. Output scales are drawn around the
+spread that the op produces, from far too fine (everything saturates) to far too coarse (everything is one code).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tflite_export.ir import Graph, Op, Quantization, Tensor
+
+MOODS = {
+    "any": lambda rng, shape, low, high: rng.integers(low, high + 1, shape),
+    "low": lambda rng, shape, low, high: np.full(shape, low),
+    "high": lambda rng, shape, low, high: np.full(shape, high),
+    "extremes": lambda rng, shape, low, high: rng.choice([low, high], shape),
+    "small": lambda rng, shape, low, high: rng.integers(max(low, -3), min(high, 3) + 1, shape),
+}
+ACTIVATIONS = st.sampled_from(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
+ZERO_POINTS = st.sampled_from([-128, -1, 0, 127]) | st.integers(-128, 127)
+MOOD = st.sampled_from(["any", "any", "any", *MOODS])
+RNG = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+SIDE, CHANNELS = st.integers(1, 9), st.integers(1, 7)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph of one op and what goes into it."""
+
+    graph: Graph
+    inputs: tuple[np.ndarray, ...]
+
+    def _repr_pretty_(self, printer, _cycle):
+        """What hypothesis prints of a failing case: no arrays."""
+        printer.text(f"{self.graph.ops[0]}")
+        for tensor in self.graph.tensors:
+            on = tensor.quantization and (tensor.quantization.scale.tolist(), tensor.quantization.zero_point.tolist())
+            printer.text(f"\n    {tensor.name} {tensor.dtype} {tensor.shape} {on or ''}")
+
+
+@st.composite
+def scales(draw, low=-10, high=3):
+    """A float32 scale, every other one a power of two."""
+    mantissa = draw(st.just(1.0) | st.floats(1.0, 2.0, width=32, exclude_max=True))
+    return np.float32(math.ldexp(mantissa, draw(st.integers(low, high))))
+
+
+def grid(scale, zero_point=0, axis=0):
+    scale = np.atleast_1d(np.float32(scale))
+    return Quantization(scale, np.full(scale.shape, zero_point, np.int64), axis)
+
+
+@st.composite
+def grids(draw, low=-10, high=3):
+    return grid(draw(scales(low, high)), draw(ZERO_POINTS))
+
+
+@st.composite
+def codes(draw, shape, low=-128, high=127, dtype=np.int8):
+    return MOODS[draw(MOOD)](draw(RNG), shape, low, high).astype(dtype)
+
+
+def constant(name, values, dtype="int32", quantization=None):
+    values = np.asarray(values, np.int8 if dtype == "int4" else dtype)
+    return Tensor(name, values.shape, dtype, quantization, values)
+
+
+@st.composite
+def shapes(draw, ranks=(1, 4), longest=6):
+    return tuple(draw(st.lists(st.integers(1, longest), min_size=ranks[0], max_size=ranks[1])))
+
+
+@st.composite
+def built(draw, kind, tensors, options=None, inputs=None):
+    """The case of an op that takes all ``tensors`` but the last, which it makes; non-constants are fed."""
+    fed = [index for index, tensor in enumerate(tensors[:-1]) if tensor.data is None]
+    arrays = inputs or tuple(draw(codes(tensors[index].shape)) for index in fed)
+    op = Op(kind, tuple(range(len(tensors) - 1)), (len(tensors) - 1,), options or {})
+    return Case(Graph(tuple(tensors), (op,), tuple(fed), (len(tensors) - 1,)), arrays)
+
+
+def windows_out(length, size, stride, dilation, padding):
+    extent = (size - 1) * dilation + 1
+    return -(-length // stride) if padding == "SAME" else (length - extent) // stride + 1
+
+
+@st.composite
+def sliding(draw, dilated=True, largest=5):
+    """Options of a sliding window, its size, and the input's and output's height and width."""
+    options, size, inside, outside = {"padding": draw(st.sampled_from(["SAME", "VALID"]))}, [], [], []
+    for axis in "hw":
+        stride, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 3)) if dilated else 1
+        options[f"stride_{axis}"] = stride
+        if dilated:
+            options[f"dilation_{axis}_factor"] = dilation
+        size.append(draw(st.integers(1, largest)))
+        least = 1 if options["padding"] == "SAME" else (size[-1] - 1) * dilation + 1
+        inside.append(draw(st.integers(least, least + 8)))
+        outside.append(windows_out(inside[-1], size[-1], stride, dilation, options["padding"]))
+    return {**options, "fused_activation_function": draw(ACTIVATIONS)}, size, inside, outside
+
+
+@st.composite
+def weighted(draw, shape, axis, terms, narrow=("int8", "int8", "int8", "int4")):
+    """Input grid, weights, bias and output grid of a convolution or a dense layer with ``terms`` products per sum."""
+    channels = shape[axis]
+    dtype = draw(st.sampled_from(narrow))
+    low, high = {"int8": (-128, 127), "int4": (-8, 7), "int2": (-2, 1)}[dtype]
+    scale = [draw(scales(-12, 0)) for _ in range(channels if draw(st.booleans()) else 1)]
+    weights = constant("w", draw(codes(shape, low, high)), dtype, grid(scale, 0, axis if len(scale) > 1 else 0))
+    x = draw(grids())
+    reach = draw(st.sampled_from([0, 1000, 100_000, 2**31 - 1]))
+    bias = constant("b", draw(RNG).integers(-reach, reach, channels, endpoint=True))
+    spread = float(x.scale[0]) * float(np.median(scale)) * math.sqrt(terms) * high
+    y = grid(np.float32(spread * 2.0 ** draw(st.integers(-3, 6)) * draw(st.just(1.0) | st.floats(1.0, 2.0))), draw(ZERO_POINTS))
+    return x, weights, bias, y
+
+
+@st.composite
+def conv_2d(draw):
+    options, (kh, kw), (h, w), (oh, ow) = draw(sliding())
+    groups, depth, per_group = draw(st.sampled_from([1, 1, 2, 3])), draw(CHANNELS), draw(st.integers(1, 4))
+    if draw(st.integers(0, 19)) == 0:  # over the 1032 products that float32 surely sums exactly
+        groups, depth = 1, 1100 // (kh * kw)
+    x, weights, bias, y = draw(weighted((groups * per_group, kh, kw, depth), 0, kh * kw * depth))
+    n = draw(st.integers(1, 2))
+    tensors = [Tensor("x", (n, h, w, groups * depth), "int8", x), weights, bias]
+    return draw(built("CONV_2D", [*tensors, Tensor("y", (n, oh, ow, groups * per_group), "int8", y)], options))
+
+
+@st.composite
+def depthwise_conv_2d(draw):
+    options, (kh, kw), (h, w), (oh, ow) = draw(sliding())
+    depth, multiplier, n = draw(CHANNELS), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    x, weights, bias, y = draw(weighted((1, kh, kw, depth * multiplier), 3, kh * kw))
+    tensors = [Tensor("x", (n, h, w, depth), "int8", x), weights, bias]
+    options = {**options, "depth_multiplier": multiplier}
+    return draw(built("DEPTHWISE_CONV_2D", [*tensors, Tensor("y", (n, oh, ow, depth * multiplier), "int8", y)], options))
+
+
+@st.composite
+def fully_connected(draw):
+    length = draw(st.integers(1, 40) | st.sampled_from([1033, 1300, 4096]))
+    x, weights, bias, y = draw(weighted((draw(st.integers(1, 8)), length), 0, length, ("int8", "int8", "int4", "int2")))
+    keep, leading = draw(st.booleans()), draw(shapes((1, 2), 3))
+    made = (*leading, len(weights.data)) if keep else (math.prod(leading), len(weights.data))
+    tensors = [Tensor("x", (*leading, length), "int8", x), weights, *([bias] if draw(st.integers(0, 3)) else [])]
+    options = {"keep_num_dims": keep, "fused_activation_function": draw(ACTIVATIONS)}
+    return draw(built("FULLY_CONNECTED", [*tensors, Tensor("y", made, "int8", y)], options))
+
+
+@st.composite
+def broadcasting(draw, kind, rule, options=None):
+    """An op on two tensors that broadcast, the second perhaps constant; ``rule`` draws the three grids."""
+    shape = draw(shapes())
+    second = tuple(1 if draw(st.integers(0, 3)) == 0 else length for length in shape[draw(st.integers(0, len(shape) - 1)) :])
+    second = shape if draw(st.booleans()) else second
+    a, b, y = draw(rule)
+    tensors = [Tensor("a", shape, "int8", a), Tensor("b", second, "int8", b)]
+    if draw(st.booleans()):
+        tensors[1] = constant("b", draw(codes(second)), "int8", b)
+    if draw(st.booleans()):
+        tensors.reverse()
+    if options is None:
+        options = {"fused_activation_function": draw(ACTIVATIONS)}
+    return draw(built(kind, [*tensors, Tensor("y", shape, "int8", y)], options))
+
+
+@st.composite
+def sum_grids(draw):
+    """Operand scales up to 2**12 apart; the output between 2**-4 and 2**8 times the larger."""
+    a, b = draw(grids(-9, 3)), draw(grids(-9, 3))
+    return a, b, grid(max(a.scale[0], b.scale[0]) * draw(scales(-4, 8)), draw(ZERO_POINTS))
+
+
+@st.composite
+def product_grids(draw):
+    a, b = draw(grids()), draw(grids())
+    return a, b, grid(a.scale[0] * b.scale[0] * draw(scales(-8, 15)), draw(ZERO_POINTS))
+
+
+@st.composite
+def one_grid(draw):
+    return (draw(grids()),) * 3
+
+
+@st.composite
+def pool(draw, kind):
+    options, (kh, kw), (h, w), (oh, ow) = draw(sliding(dilated=False))
+    options = {**options, "filter_height": kh, "filter_width": kw}
+    n, depth, on = draw(st.integers(1, 2)), draw(CHANNELS), draw(grids())
+    tensors = [Tensor("x", (n, h, w, depth), "int8", on), Tensor("y", (n, oh, ow, depth), "int8", on)]
+    return draw(built(kind, tensors, options))
+
+
+@st.composite
+def mean(draw):
+    shape = draw(shapes((1, 4), 9))
+    axes = draw(st.lists(st.integers(-len(shape), len(shape) - 1), min_size=1, max_size=len(shape)))
+    keep, reduced = draw(st.booleans()), {axis % len(shape) for axis in axes}
+    made = tuple(1 if k in reduced else n for k, n in enumerate(shape) if keep or k not in reduced)
+    x = draw(grids())
+    y = draw(st.just(x) | scales(-8, 8).map(lambda ratio: grid(x.scale[0] * ratio, x.zero_point[0])))
+    tensors = [Tensor("x", shape, "int8", x), constant("axes", axes), Tensor("y", made, "int8", y)]
+    return draw(built("MEAN", tensors, {"keep_dims": keep}))
+
+
+@st.composite
+def softmax(draw):
+    shape = (*draw(shapes((0, 3), 3)), draw(st.integers(1, 40) | st.sampled_from([1000, 4000])))
+    tensors = [Tensor("x", shape, "int8", draw(grids(-24, 4))), Tensor("y", shape, "int8", grid(1 / 256, -128))]
+    return draw(built("SOFTMAX", tensors, {"beta": draw(st.sampled_from([1.0, 0.5, 2.0, 1.3]))}))
+
+
+EVERY_CODE = (np.arange(-128, 128, dtype=np.int8)[None],)
+
+
+@st.composite
+def on_every_code(draw, kind, y, x=grids()):
+    """An op of one int8 code, on all of them."""
+    tensors = [Tensor("x", (1, 256), "int8", draw(x)), Tensor("y", (1, 256), "int8", draw(y))]
+    return draw(built(kind, tensors, inputs=EVERY_CODE))
+
+
+@st.composite
+def quantize(draw):
+    on = draw(grids(-30, 20))
+    steps = draw(RNG).normal(0, 90, (3, 50))
+    halves = np.arange(-150, 150).reshape(3, 100) + 0.5
+    x = (np.concatenate([steps, halves], 1) * np.float64(on.scale[0])).astype(np.float32)
+    return draw(built("QUANTIZE", [Tensor("x", x.shape, "float32"), Tensor("y", x.shape, "int8", on)], inputs=(x,)))
+
+
+@st.composite
+def dequantize(draw):
+    tensors = [Tensor("x", (1, 256), "int8", draw(grids(-60, 60))), Tensor("y", (1, 256), "float32")]
+    return draw(built("DEQUANTIZE", tensors, inputs=EVERY_CODE))
+
+
+@st.composite
+def pad(draw, kind):
+    shape, on = draw(shapes((1, 4), 4)), draw(grids())
+    widths = np.array([[draw(st.integers(0, 3)), draw(st.integers(0, 3))] for _ in shape], np.int32)
+    tensors = [Tensor("x", shape, "int8", on), constant("widths", widths)]
+    if kind == "PADV2":
+        tensors.append(constant("value", draw(codes((1,))), "int8", on))
+    made = tuple(int(n) for n in np.array(shape) + widths.sum(1))
+    return draw(built(kind, [*tensors, Tensor("y", made, "int8", on)]))
+
+
+@st.composite
+def concatenation(draw):
+    shape, on = list(draw(shapes((1, 4), 4))), draw(grids())
+    axis, lengths = draw(st.integers(-len(shape), len(shape) - 1)), draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    parts = []
+    for k, length in enumerate(lengths):
+        shape[axis] = length
+        parts.append(Tensor(f"x{k}", tuple(shape), "int8", on))
+    shape[axis] = sum(lengths)
+    return draw(built("CONCATENATION", [*parts, Tensor("y", tuple(shape), "int8", on)], {"axis": axis}))
+
+
+@st.composite
+def reshape(draw):
+    shape, on = draw(shapes()), draw(grids())
+    made = draw(st.permutations(shape).map(tuple) | st.just((math.prod(shape),)) | st.just((1, math.prod(shape), 1)))
+    target = tuple(-1 if k == 0 and draw(st.booleans()) else n for k, n in enumerate(made))
+    tensors = [Tensor("x", shape, "int8", on), constant("shape", target), Tensor("y", made, "int8", on)]
+    return draw(built("RESHAPE", tensors, {"new_shape": target}))
+
+
+@st.composite
+def transpose(draw):
+    shape, on = draw(shapes((1, 5), 4)), draw(grids())
+    order = draw(st.permutations(range(len(shape))))
+    made = Tensor("y", tuple(shape[k] for k in order), "int8", on)
+    return draw(built("TRANSPOSE", [Tensor("x", shape, "int8", on), constant("order", order), made]))
+
+
+@st.composite
+def squeeze(draw):
+    shape, on = (*draw(shapes((1, 3))), 1), draw(grids())
+    ones = [k for k, n in enumerate(shape) if n == 1]
+    axes = draw(st.just([]) | st.lists(st.sampled_from(ones), min_size=1, unique=True))
+    made = tuple(n for k, n in enumerate(shape) if k not in (axes or ones))
+    options = {"squeeze_dims": tuple(axes)}
+    return draw(built("SQUEEZE", [Tensor("x", shape, "int8", on), Tensor("y", made, "int8", on)], options))
+
+
+@st.composite
+def expand_dims(draw):
+    shape, on = draw(shapes((1, 3))), draw(grids())
+    axis = draw(st.integers(-len(shape) - 1, len(shape)))
+    made = list(shape)
+    made.insert(axis % (len(shape) + 1), 1)
+    return draw(built("EXPAND_DIMS", [Tensor("x", shape, "int8", on), constant("axis", [axis]), Tensor("y", tuple(made), "int8", on)]))
+
+
+CASES = {
+    "CONV_2D": (conv_2d(), 300),
+    "DEPTHWISE_CONV_2D": (depthwise_conv_2d(), 200),
+    "FULLY_CONNECTED": (fully_connected(), 250),
+    "ADD": (broadcasting("ADD", sum_grids()), 150),
+    "SUB": (broadcasting("SUB", sum_grids()), 100),
+    "MUL": (broadcasting("MUL", product_grids()), 150),
+    "AVERAGE_POOL_2D": (pool("AVERAGE_POOL_2D"), 100),
+    "MAX_POOL_2D": (pool("MAX_POOL_2D"), 80),
+    "MEAN": (mean(), 150),
+    "SOFTMAX": (softmax(), 150),
+    "LOGISTIC": (on_every_code("LOGISTIC", st.just(grid(1 / 256, -128)), grids(-12, 3)), 60),
+    "RELU": (on_every_code("RELU", grids()), 60),
+    "RELU6": (on_every_code("RELU6", grids()), 60),
+    "RELU_N1_TO_1": (on_every_code("RELU_N1_TO_1", grids()), 40),
+    "QUANTIZE": (quantize(), 60),
+    "QUANTIZE int8": (on_every_code("QUANTIZE", grids()), 60),
+    "DEQUANTIZE": (dequantize(), 40),
+    "PAD": (pad("PAD"), 50),
+    "PADV2": (pad("PADV2"), 50),
+    "CONCATENATION": (concatenation(), 50),
+    "MAXIMUM": (broadcasting("MAXIMUM", one_grid(), {}), 50),
+    "MINIMUM": (broadcasting("MINIMUM", one_grid(), {}), 50),
+    "RESHAPE": (reshape(), 30),
+    "TRANSPOSE": (transpose(), 40),
+    "SQUEEZE": (squeeze(), 20),
+    "EXPAND_DIMS": (expand_dims(), 20),
+}
+"""By name: what draws a case, and how many to draw."""

@@ -1,0 +1,187 @@
+"""Decides which rule has the last word on every weight and every group output of a model.
+
+A rule is a regular expression and, for each slot, a prototype Transform or None, which takes away what earlier rules
+gave. A rule that finds no layer, or a slot that none of its layers has, is an error; so is an output transform in
+the middle of a group, where no tensor exists on the chip.
+"""
+
+import difflib
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from tfcompress.structure import slots
+from tfcompress.structure.groups import Group, core, groups
+from tfcompress.structure.trace import Call, Trace, Value, trace
+from tfcompress.transform import Transform
+
+Rule = tuple[str, Mapping[str, Transform | None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What shall stand behind ``value``: ``prototype`` (None: nothing) in place of ``existing`` (None: nothing)."""
+
+    value: Value
+    tail: Any
+    prototype: Transform | None
+    existing: Transform | None
+
+    @property
+    def layer_name(self) -> str:
+        """Name of the layer that stands there: ``conv_output``; numbered for further uses and outputs of a layer."""
+        path, _, output = self.value.name.partition(":")
+        use = path.partition("#")[2]
+        return f"{self.tail.name}_output" + (f"_use{use}" if use else "") + (f"_{output}" if output else "")
+
+
+def plan_weights(traced: Trace, rules: Sequence[Rule]) -> dict[int, dict[str, Transform | None]]:
+    """The last word on every weight that a rule names: ``id(layer) -> slot -> prototype``.
+
+    Raises:
+        ValueError: A rule matches no layer, or none of the layers it matches has the slot.
+    """
+    plan: dict[int, dict[str, Transform | None]] = {}
+    for rule, slot, prototype in _wishes(rules):
+        if slot == slots.OUTPUT:
+            continue
+        layers = _layers(traced, rule)
+        found = {key: slots.matching(layer, slot) for key, layer in layers.items()}
+        if not any(found.values()):
+            has = "; ".join(f"{layer.name}: {list(slots.weight_slots(layer)) or 'none'}" for layer in layers.values())
+            raise ValueError(
+                f"Rule {rule!r}: the slot must be a weight of a layer that the rule matches. Received: slot={slot!r}. "
+                f"Slots of those layers: {has}. For the output of a layer the slot is 'output'."
+            )
+        for key in [key for key, paths in found.items() if paths]:
+            plan.setdefault(key, {}).update(dict.fromkeys(found[key], prototype))
+    _warn_of_leftovers(traced, rules, plan)
+    return plan
+
+
+def plan_outputs(model: keras.Model, traced: Trace, rules: Sequence[Rule]) -> dict[str, Output]:
+    """The last word on every group output that a rule names, by the name that ``rebuild`` asks for.
+
+    Raises:
+        ValueError: A rule puts a transform inside a group or behind layers that only move data, or the uses of a
+            nested model would need different ones.
+    """
+    found = groups(traced)
+    last: dict[Group, Transform | None] = {}
+    for rule, slot, prototype in _wishes(rules):
+        if slot == slots.OUTPUT:
+            last.update(dict.fromkeys(_heads(traced, found, rule), prototype))
+    wanted = {value: last[group] for group in found if group in last for value in _floats(group.members[-1])}
+    return {
+        uses[0].name: _output(traced, uses, wanted)
+        for uses in _shared(model, traced).values()
+        if any(value in wanted for value in uses)
+    }
+
+
+def _wishes(rules: Sequence[Rule]) -> Iterator[tuple[str, str, Transform | None]]:
+    for rule, wanted in rules:
+        for slot, prototype in wanted.items():
+            yield rule, slot, prototype
+
+
+def _matches(traced: Trace, rule: str) -> list[Call]:
+    """The calls whose path, with or without the number of the use, or whose layer's name fits."""
+    fits = re.compile(rule).fullmatch
+    found = [c for c in traced.calls if fits(c.path) or fits(c.path.partition("#")[0]) or fits(c.layer.name)]
+    if not found:
+        names = list(dict.fromkeys(call.path for call in traced.calls))
+        close = difflib.get_close_matches(rule, names, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise ValueError(
+            f"Rule {rule!r} must match the whole name of at least one layer, as a regular expression. "
+            f"Received: no match among {names}.{hint}"
+        )
+    return found
+
+
+def _layers(traced: Trace, rule: str) -> dict[int, Any]:
+    """The matching layers, opened if they are Compressed; the transforms between layers are not asked."""
+    calls = _matches(traced, rule)
+    return {id(call.layer): core(call.layer) for call in calls if not isinstance(call.layer, Transform)}
+
+
+def _warn_of_leftovers(traced: Trace, rules: Sequence[Rule], plan: Mapping[int, Mapping[str, Any]]) -> None:
+    """A rule for kernels passes by an Embedding: legal, but the table may be the largest part of the model."""
+    matched: dict[int, Any] = {}
+    for rule, slot, prototype in _wishes(rules):
+        if slot != slots.OUTPUT and prototype is not None:
+            matched.update(_layers(traced, rule))
+    for key, layer in matched.items():
+        large = [slot for slot, v in slots.weight_slots(layer).items() if len(v.shape) > 1]
+        if large and not plan.get(key, {}).keys() & set(large):
+            warnings.warn(
+                f"Layer '{layer.name}' matches a rule, but has none of the rule's slots: its {large} stays as it is. "
+                f"Add a rule {{'{layer.name}': {{'{large[0]}': ...}}}}, with None to leave it so without this warning.",
+                stacklevel=4,
+            )
+
+
+def _heads(traced: Trace, found: Sequence[Group], rule: str) -> list[Group]:
+    """The groups whose heads the rule matches."""
+    matched = _matches(traced, rule)
+    heads = [group for group in found if group.head in matched and _floats(group.members[-1])]
+    for group in found:
+        inside = [call for call in group.members[1:] if call in matched]
+        if inside and group not in heads:
+            raise ValueError(
+                f"Rule {rule!r} asks for the output of layer '{inside[0].path}', but that layer is computed together "
+                f"with '{group.head.path}': the only tensor in memory is the one behind '{group.members[-1].path}'. "
+                f"Give the rule to the head of the group: {{'{group.head.path}': {{'output': ...}}}}."
+            )
+    if not heads:
+        raise ValueError(
+            f"Rule {rule!r} asks for the output of layers that compute no tensor of floats: their output lies on the "
+            f"grid of their input, or holds integers. Received: {[call.path for call in matched]}. "
+            f"Layers that head a group: {[group.head.path for group in found]}."
+        )
+    return heads
+
+
+def _floats(call: Call) -> list[Value]:
+    return [value for value in call.outputs if "float" in value.dtype]
+
+
+def _shared(model: keras.Model, traced: Trace) -> dict[tuple[int, str], list[Value]]:
+    """The Values of the opened trace that are one tensor of one model's graph, by where that is.
+
+    A nested model that is used twice shows twice in the trace, but a layer put into it acts on both uses.
+    """
+    places: dict[tuple[int, str], list[Value]] = {}
+    for call in traced.calls:
+        base, _, use = call.path.partition("#")
+        *scopes, name = base.split("/")
+        owner = model
+        for scope in scopes:
+            owner = owner.get_layer(scope)
+        uses_inside = sum(c.layer is call.layer for c in trace(owner, nested=False).calls) if use else 1
+        for k, value in enumerate(call.outputs):
+            place = f"{name}#{int(use or 0) % uses_inside}:{k}"
+            places.setdefault((id(owner), place), []).append(value)
+    return places
+
+
+def _output(traced: Trace, uses: Sequence[Value], wanted: Mapping[Value, Transform | None]) -> Output:
+    """What goes behind one tensor of one graph, if all uses of that graph agree."""
+    first = uses[0]
+    tail = traced.producer[first]
+    if any((value in wanted, wanted.get(value)) != (first in wanted, wanted.get(first)) for value in uses):
+        raise ValueError(
+            f"Layer '{tail.path}' is part of a nested model that is used {len(uses)} times, and its output needs "
+            f"different transforms in them, or is fused with what follows in only one of them. Give the same 'output' "
+            "rule to all uses, or end the nested model with the activation that follows it."
+        )
+    followers = [call for value in uses for call in traced.consumers.get(value, [])]
+    behind = {call.layer for call in followers}
+    alone = len(behind) == 1 and not any(value in traced.outputs for value in uses)
+    existing = followers[0].layer if alone and isinstance(followers[0].layer, Transform) else None
+    return Output(first, core(tail.layer), wanted[first], existing)

@@ -1,0 +1,3 @@
+"""The version of this distribution; setup.py says the same."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,23 @@
+"""Ops that only move or rename elements."""
+
+import math
+from collections.abc import Sequence
+
+from tflite_export.ir import Op, Tensor
+from tflite_export.npu.cost.operands import operands
+from tflite_export.npu.machine import Machine
+from tflite_export.npu.weights import nbytes
+from tflite_export.npu.work import Cost
+
+
+def move(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
+    """Each output element passes through the vector unit once; no arithmetic."""
+    output = operands(op, tensors, None)[0]
+    size = nbytes(output)
+    return Cost(machine.vector.work(math.prod(output.shape), size, size))
+
+
+def rename(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
+    """The same bytes under another shape: free."""
+    operands(op, tensors, None, None)
+    return Cost(renames=True)

@@ -1,0 +1,80 @@
+"""Keeps feature maps of fewer than 8 bits within their codes.
+
+Such a map lies at the top of int8, between ``Quantization.low`` and 127; int8 arithmetic saturates at the top by itself.
+At the bottom a fused RELU does it where ``low`` is the zero point, else a MAXIMUM with the lowest code.
+
+Requires: an integer graph. Ensures: every tensor holds codes from its ``low`` on. Codes that were there before are
+unchanged, so results are bit-identical where no code was below.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tflite_export.ir import Graph, Op, Quantization
+from tflite_export.passes.draft import Draft, Links, rewrite
+from tflite_export.passes.fuse_activation import CLAMPING
+from tflite_export.passes.place_grids import moved
+
+CLAMPED = ("RELU", "RELU6")
+"""Activations below whose zero point no code comes."""
+
+
+def clamp_narrow(graph: Graph) -> Graph:
+    """The pass."""
+    draft = Draft(graph)
+    for position, t in enumerate(graph.inputs):
+        if _low(graph, t) is not None:
+            raw = _unclamped(draft, t)
+            draft.inputs[position] = raw
+            draft.ops.insert(0, _maximum(draft, raw, t))
+    return rewrite(draft.graph(), _clamp)
+
+
+def _clamp(graph: Graph, links: Links, k: int) -> Graph | None:
+    op = graph.ops[k]
+    y, low = op.outputs[0], _low(graph, op.outputs[0])
+    if low is None or _is_clamped(graph, k, low):
+        return None
+    draft = Draft(graph)
+    fused = op.options.get("fused_activation_function", "NONE")
+    if op.kind in CLAMPING and fused == "NONE" and low == _grid(graph, y).zero_point[0]:
+        draft.ops[k] = replace(op, options={**op.options, "fused_activation_function": "RELU"})
+    else:
+        raw = _unclamped(draft, y)
+        draft.ops[k : k + 1] = [replace(op, outputs=(raw,)), _maximum(draft, raw, y)]
+    return draft.graph()
+
+
+def _is_clamped(graph: Graph, k: int, low: int) -> bool:
+    """Whether the output of op ``k`` is at least ``low`` by itself."""
+    op = graph.ops[k]
+    zero_point = _grid(graph, op.outputs[0]).zero_point[0]
+    rectified = op.kind in CLAMPED or op.options.get("fused_activation_function") in CLAMPED
+    same = [_low(graph, t) == low for t in moved(graph, k)]
+    return op.kind == "MAXIMUM" or (rectified and low <= zero_point) or (bool(same) and all(same))
+
+
+def _unclamped(draft: Draft, t: int) -> int:
+    """A tensor like ``t`` that may hold every code of int8."""
+    tensor = draft.tensors[t]
+    grid = None if tensor.quantization is None else replace(tensor.quantization, bits=8, low=None)
+    return draft.add(replace(tensor, name=f"{tensor.name}/unclamped", quantization=grid))
+
+
+def _maximum(draft: Draft, x: int, y: int) -> Op:
+    tensor = draft.tensors[y]
+    lowest = np.array([tensor.quantization.low if tensor.quantization else None], np.int8)
+    return Op("MAXIMUM", (x, draft.constant(f"{tensor.name}/low", lowest, tensor.quantization)), (y,))
+
+
+def _low(graph: Graph, t: int) -> int | None:
+    grid = graph.tensors[t].quantization
+    return None if grid is None or graph.tensors[t].data is not None else grid.low
+
+
+def _grid(graph: Graph, t: int) -> Quantization:
+    grid = graph.tensors[t].quantization
+    if grid is None:
+        raise ValueError(f"Tensor '{graph.tensors[t].name}' must have a grid.")
+    return grid

@@ -1,0 +1,67 @@
+"""What the passes know of linear ops: sums of products with a constant weight and a bias, one row per channel."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tflite_export.ir import Graph, Op, Quantization, Tensor
+
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+"""Linear op -> axis of its weight along which the output channels lie. Inputs are (x, weight, bias)."""
+
+TINY = np.finfo(np.float32).tiny
+
+
+def is_linear(graph: Graph, op: Op) -> bool:
+    """Whether ``op`` is linear with a constant weight and a bias."""
+    return op.kind in CHANNEL_AXIS and all(graph.tensors[t].data is not None for t in op.inputs[1:3])
+
+
+def along(values: np.ndarray, rank: int, axis: int) -> np.ndarray:
+    """``values`` (channels,) in the shape that broadcasts along ``axis`` of a tensor of ``rank`` dimensions."""
+    return values.reshape([-1 if k == axis else 1 for k in range(rank)])
+
+
+def codes_of(weight: Tensor) -> np.ndarray:
+    """The integers (as float64) that the values of a float weight with a grid stand for."""
+    grid = _grid(weight)
+    return np.rint(_data(weight) / along(grid.scale, len(weight.shape), grid.axis).astype(np.float64))
+
+
+def scaled(weight: Tensor, factor: np.ndarray, axis: int) -> Tensor:
+    """``weight`` times ``factor`` (channels,) along ``axis``; the codes stay, but for their sign.
+
+    A factor goes into the channel's scale, its sign into the codes. A scale that would vanish stays at the smallest
+    float32, and the codes of the channel become 0, as they do for the factor 0.
+    """
+    rank = len(weight.shape)
+    if weight.quantization is None:
+        return replace(weight, data=(_data(weight) * along(factor, rank, axis)).astype(np.float32))
+    grid = _grid(weight)
+    scale = (np.broadcast_to(grid.scale, factor.shape) * np.abs(factor)).astype(np.float32)
+    sign = np.where(scale >= TINY, np.sign(factor), 0.0)
+    scale = np.maximum(scale, TINY)
+    codes = codes_of(weight) * along(sign, rank, axis)
+    return replace(weight, data=decoded(codes, scale, axis), quantization=with_scale(grid, scale, axis))
+
+
+def decoded(codes: np.ndarray, scale: np.ndarray, axis: int) -> np.ndarray:
+    """``codes * scale`` (float32), with one scale per slice along ``axis``, or one in all."""
+    return codes.astype(np.float32) * along(scale, codes.ndim, axis)
+
+
+def with_scale(grid: Quantization, scale: np.ndarray, axis: int) -> Quantization:
+    """``grid`` with other scales, along ``axis``."""
+    return replace(grid, scale=scale, zero_point=np.zeros(scale.shape, np.int64), axis=axis)
+
+
+def _data(tensor: Tensor) -> np.ndarray:
+    if tensor.data is None:
+        raise ValueError(f"Tensor '{tensor.name}' must be constant.")
+    return tensor.data.astype(np.float64)
+
+
+def _grid(tensor: Tensor) -> Quantization:
+    if tensor.quantization is None:
+        raise ValueError(f"Tensor '{tensor.name}' must have a grid.")
+    return tensor.quantization

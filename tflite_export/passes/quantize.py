@@ -1,0 +1,126 @@
+"""From the float graph to the integer graph: constants become codes, feature maps int8, biases int32.
+
+    weight   code = round(w / s_w)                     exact where a Transform put w on its grid; else s_w = max|w| / 127
+    bias     code = round(b / (s_x s_w)),  int32       per output channel, zero point 0
+
+A batch norm with a tiny gamma leaves a tiny ``s_w``, and then the bias needs more than 32 bits. Such a channel gets the
+smallest scale with which its bias stays below 2**30, and its weights, which no longer matter beside the bias, are
+rounded to it.
+
+Requires: every feature map has a grid, and ``MOVERS`` one on both sides. Ensures: an integer graph.
+Tolerance: rounding of feature maps to their grids, and of weights that had no grid.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from tflite_export.ir import Graph, Op, Quantization, Tensor
+from tflite_export.passes.draft import Draft
+from tflite_export.passes.linear import CHANNEL_AXIS, along, codes_of, is_linear, with_scale
+from tflite_export.passes.softmax_grid import SMALLEST_STEP
+
+MAX_BIAS = 2.0**30
+"""Half of int32: the other half is for the products."""
+
+
+def quantize(graph: Graph) -> Graph:
+    """The pass.
+
+    Raises:
+        ValueError: A step is so small that the kernels of LiteRT would abort; the message names the tensor.
+    """
+    draft = Draft(graph)
+    for k, op in enumerate(graph.ops):
+        if is_linear(graph, op):
+            weight, bias = _constants(graph, op)
+            draft.ops[k] = replace(op, inputs=(op.inputs[0], draft.add(weight), draft.add(bias), *op.inputs[3:]))
+        elif op.kind in CHECKS:
+            CHECKS[op.kind](graph, op)
+    for t, tensor in enumerate(graph.tensors):
+        if tensor.dtype == "float32" and tensor.data is None:
+            draft.change(t, dtype="int8")
+    return draft.graph()
+
+
+def _constants(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear op in integers."""
+    x, weight, bias = (graph.tensors[t] for t in op.inputs[:3])
+    axis, step = CHANNEL_AXIS[op.kind], float(_grid(x).scale[0])
+    offsets = np.asarray(bias.data, np.float64)
+    weight = with_grid(weight, axis)
+    grid = _grid(weight)
+    needed = np.abs(offsets) / (step * MAX_BIAS)
+    scale = np.broadcast_to(grid.scale, offsets.shape)
+    if np.any(scale < needed):
+        scale = np.maximum(scale, needed).astype(np.float32)
+        codes = np.rint(np.asarray(weight.data, np.float64) / along(scale, len(weight.shape), axis))
+        grid = with_scale(grid, scale, axis)
+    else:
+        codes = codes_of(weight)
+    weight = replace(weight, dtype="int8", data=codes.astype(np.int8), quantization=grid)
+    steps = (np.float64(step) * grid.scale).astype(np.float32)
+    _warn_of_overflow(op, x, weight, offsets / (step * scale))
+    whole = np.rint(offsets / (np.float64(step) * scale)).astype(np.int32)
+    return weight, replace(
+        bias, dtype="int32", data=whole, quantization=Quantization(steps, np.zeros(len(steps), np.int64), bits=32)
+    )
+
+
+def with_grid(weight: Tensor, axis: int) -> Tensor:
+    """``weight`` with a grid: its own, else 8 bits that cover each channel's largest weight."""
+    if weight.quantization is not None:
+        return weight
+    data = np.asarray(weight.data)
+    largest = np.abs(data).max(tuple(k for k in range(data.ndim) if k != axis)).astype(np.float64)
+    scale = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
+    return replace(weight, quantization=Quantization(scale, np.zeros(len(scale), np.int64), axis=axis))
+
+
+def _warn_of_overflow(op: Op, x: Tensor, weight: Tensor, bias: np.ndarray) -> None:
+    """Warns if some input could drive an accumulator out of int32, where it wraps around."""
+    axis, codes = CHANNEL_AXIS[op.kind], np.asarray(weight.data, np.int64)
+    others = tuple(k for k in range(codes.ndim) if k != axis)
+    zero_point = int(_grid(x).zero_point[0])
+    above, below = 127 - zero_point, 128 + zero_point
+    positive, negative = np.maximum(codes, 0).sum(others), np.maximum(-codes, 0).sum(others)
+    worst = np.abs(bias) + np.maximum(positive * above + negative * below, positive * below + negative * above)
+    if np.any(worst >= 2.0**31):
+        warnings.warn(
+            f"'{weight.name}': the sum of {codes.size // codes.shape[axis]:,} products can reach {worst.max():.3g} and "
+            "wrap around in int32. Pool in front of the layer, or give its weights fewer bits.",
+            stacklevel=2,
+        )
+
+
+def _check_add(graph: Graph, op: Op) -> None:
+    """All multipliers of ADD must be below 1: the reference kernels abort the process otherwise."""
+    result = graph.tensors[op.outputs[0]]
+    largest = max(float(_grid(graph.tensors[t]).scale[0]) for t in op.inputs)
+    if np.float64(np.float32(2 * largest)) / np.float64(np.float32(2**20) * _grid(result).scale[0]) >= 1:
+        raise ValueError(
+            f"'{result.name}': the step of a sum must be more than {largest / 2**19:.3g}, its largest input's step over "
+            f"2**19, or LiteRT aborts. Received: {_grid(result).scale[0]:.3g}. Calibrate or train the model on real data."
+        )
+
+
+def _check_softmax(graph: Graph, op: Op) -> None:
+    x = graph.tensors[op.inputs[0]]
+    step = float(_grid(x).scale[0])
+    if step * op.options.get("beta", 1.0) <= SMALLEST_STEP:
+        raise ValueError(
+            f"'{x.name}': the step of a softmax's input must be more than {SMALLEST_STEP:.3g}, or LiteRT aborts. "
+            f"Received: {step:.3g}. Calibrate or train the model on real data."
+        )
+
+
+CHECKS: dict[str, Callable[[Graph, Op], None]] = {"ADD": _check_add, "SOFTMAX": _check_softmax}
+"""Op -> what would make the reference kernels abort."""
+
+
+def _grid(tensor: Tensor) -> Quantization:
+    if tensor.quantization is None:
+        raise ValueError(f"Tensor '{tensor.name}' must have a grid before it is quantised.")
+    return tensor.quantization

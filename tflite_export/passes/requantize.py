@@ -1,0 +1,45 @@
+"""Inserts QUANTIZE where an op that moves numbers has inputs on another grid than its output.
+
+The input is brought onto the grid of the output. An AVERAGE_POOL_2D averages on the grid of its input, and its mean is
+brought over: a mean that fits the output may come of numbers that do not.
+
+Requires: every tensor of numbers has a grid. Ensures: ``MOVERS`` have one grid on both sides.
+Tolerance: half a step of the grid of the output.
+"""
+
+from dataclasses import replace
+
+from tflite_export.ir import Graph, Op
+from tflite_export.passes.draft import Draft, Links, rewrite
+from tflite_export.passes.place_grids import moved
+
+
+def requantize(graph: Graph) -> Graph:
+    """The pass."""
+    return rewrite(graph, _insert)
+
+
+def _insert(graph: Graph, links: Links, k: int) -> Graph | None:
+    op, (y, *_) = graph.ops[k], graph.ops[k].outputs
+    target = graph.tensors[y].quantization
+    strangers = [t for t in moved(graph, k) if graph.tensors[t].quantization != target]
+    if not strangers:
+        return None
+    draft, x = Draft(graph), strangers[0]
+    if op.kind == "AVERAGE_POOL_2D":
+        result = graph.tensors[y]
+        pooled = draft.add(replace(result, name=f"{result.name}/mean", quantization=graph.tensors[x].quantization))
+        draft.ops[k : k + 1] = [replace(op, outputs=(pooled,)), Op("QUANTIZE", (pooled,), (y,))]
+        return draft.graph()
+    before = (j for j in links.readers[x] if graph.ops[j].kind == "QUANTIZE" and 0 <= j < k)
+    made = [graph.ops[j].outputs[0] for j in before]
+    there = [t for t in made if graph.tensors[t].quantization == target]
+    if there:
+        new = there[0]
+    else:
+        name = f"{graph.tensors[y].name}/{graph.tensors[x].name}"
+        new = draft.add(replace(graph.tensors[x], name=name, quantization=target))
+    draft.ops[k] = replace(op, inputs=tuple(new if t == x else t for t in op.inputs))
+    if not there:
+        draft.ops.insert(k, Op("QUANTIZE", (x,), (new,)))
+    return draft.graph()

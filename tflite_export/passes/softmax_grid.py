@@ -1,0 +1,41 @@
+"""Gives the output of every SOFTMAX the one grid that TFLite has for it: step 1/256, zero point -128.
+
+A trained grid behind it is reached by a RESHAPE that moves nothing, which ``requantize`` turns into a QUANTIZE.
+
+Requires: a float graph. Ensures: as above. Tolerance: none, float results are equal.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tflite_export.ir import Graph, Op, Quantization
+from tflite_export.passes.draft import Draft, Links, rewrite
+
+SMALLEST_STEP = 2.0**-26
+"""``beta`` times the step of the input must be larger, or the reference kernels abort the process."""
+
+
+def grid() -> Quantization:
+    """Step 1/256, zero point -128."""
+    return Quantization(np.array([1 / 256], np.float32), np.array([-128], np.int64))
+
+
+def softmax_grid(graph: Graph) -> Graph:
+    """The pass."""
+    return rewrite(graph, _fix)
+
+
+def _fix(graph: Graph, links: Links, k: int) -> Graph | None:
+    op, (y, *_) = graph.ops[k], graph.ops[k].outputs
+    if op.kind != "SOFTMAX" or graph.tensors[y].quantization == grid():
+        return None
+    draft, result = Draft(graph), graph.tensors[y]
+    if result.quantization is None:
+        draft.change(y, quantization=grid())
+        return draft.graph()
+    shares = draft.add(replace(result, name=f"{result.name}/softmax", quantization=grid()))
+    operand = draft.constant(f"{result.name}/shape", np.array(result.shape, np.int32))
+    move = Op("RESHAPE", (shares, operand), (y,), {"new_shape": result.shape})
+    draft.ops[k : k + 1] = [replace(op, outputs=(shares,)), move]
+    return draft.graph()
