@@ -30,7 +30,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["tfcompress*", "tflite_export*"]),
-    package_data={"tfcompress": ["py.typed"], "tflite_export": ["py.typed", "npu/machines/*.toml", "report/*.html"]},
+    package_data={
+        "tfcompress": ["py.typed"],
+        "tflite_export": ["py.typed", "npu/machines/*.toml", "npu/energies/*.toml", "report/*.html"],
+    },
     python_requires=">=3.11",
     install_requires=REQUIRED,
     extras_require={"reports": REPORTS, "demo": [*REPORTS, *DEMO], "tests": TESTS, "peers": PEERS},

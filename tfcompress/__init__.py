@@ -8,10 +8,9 @@ from tfcompress.recipes import load_recipe, save_recipe
 from tfcompress.report import Report, report
 from tfcompress.strip import strip
 from tfcompress.transform import Chain, Transform
-
-__version__ = "0.1.0"
+from tfcompress.version import __version__
 
 __all__ = [
     "Chain", "Compressed", "Grid", "Report", "Transform", "calibrate", "compress", "deployed", "load_recipe", "report",
-    "save_recipe", "strip",
+    "save_recipe", "strip", "__version__",
 ]  # fmt: skip

@@ -115,9 +115,9 @@ class _Compress:
 def _check_grid(old: Transform, x: Any, new: Transform, where: str) -> None:
     if old.grid(x) is not None:
         raise ValueError(
-            f"{where} already has {_kind(old)}, which fixes the grid of the values: {_kind(new)} behind it would move "
-            f"them off. Compress the original model with Chain([{_kind(new)}(...), {_kind(old)}(...)]), or take the old "
-            "one away first, with None in its place."
+            f"{where} already has {_kind(old)}, which fixes the grid of the values; {_kind(new)} behind it would move "
+            f"them off. Compress the original model with Chain([{_kind(new)}(...), {_kind(old)}(...)]), or replace "
+            f"{_kind(old)} by two calls of compress, the first with None for this slot."
         )
 
 

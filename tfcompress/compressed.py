@@ -27,7 +27,7 @@ from keras import ops
 
 from tfcompress.grid import Grid
 from tfcompress.structure import slots
-from tfcompress.structure.trace import step_memo
+from tfcompress.structure.steps import OncePerStep
 from tfcompress.transform import Transform
 
 
@@ -63,6 +63,7 @@ class Compressed(keras.layers.Wrapper):
             )
         self.transforms = dict(transforms)
         self.supports_masking = layer.supports_masking
+        self._once = OncePerStep()
 
     def build(self, input_shape: Any = None) -> None:
         """Builds the layer, then the transforms on the shapes of its weights; a saved file brings them built."""
@@ -92,7 +93,7 @@ class Compressed(keras.layers.Wrapper):
         """Calls the layer with its effective weights; takes the arguments that the layer takes."""
         if "training" in inspect.signature(self.layer.call).parameters:
             kwargs["training"] = training
-        effective = self._effective_once(bool(training))
+        effective = self._effective_weights(bool(training))
         variables = slots.variables(self.layer)
         mapping = [(v, effective.get(slot, v.value)) for slot, v in variables.items()]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
@@ -106,12 +107,13 @@ class Compressed(keras.layers.Wrapper):
             self.add_loss(loss + 0)  # a new tensor: JAX scopes know losses by identity, and this one is the layer's
         return outputs
 
-    def _effective_once(self, training: bool) -> dict[str, Any]:
-        """The effective weights, computed once a step however often the layer is called in it (law L3)."""
-        memo = step_memo(self)
-        if training not in memo:
-            memo[training] = {slot: self.effective(slot, training) for slot in self.transforms}
-        return memo[training]
+    def _effective_weights(self, training: bool) -> dict[str, Any]:
+        """Slot -> effective weight, computed once a step however often the layer is called in it (law L3)."""
+        make = lambda: {slot: self.effective(slot, training) for slot in self.transforms}  # noqa: E731
+        if not training:
+            return make()
+        state = [v for slot, t in self.transforms.items() for v in (slots.weight(self.layer, slot), *t.variables)]
+        return self._once(self, state, make)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The layer's mask."""
@@ -152,7 +154,7 @@ def deployed(layer: keras.layers.Layer, slot: str) -> tuple[np.ndarray, Grid | N
         ValueError: The layer has no such slot; the message lists those it has.
     """
     if not isinstance(layer, Compressed):
-        return ops.convert_to_numpy(slots.weight(layer, slot)), None
+        return np.asarray(slots.weight(layer, slot)), None
     latent = slots.weight(layer.layer, slot)
     weight = ops.convert_to_numpy(ops.cast(layer.effective(slot), latent.dtype))
     transform = layer.transforms.get(slot)

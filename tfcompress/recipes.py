@@ -51,9 +51,11 @@ def _check_rule(rule: Any, wanted: Mapping[str, Any]) -> None:
             f"where {error}."
         ) from error
     strangers = {slot: t for slot, t in wanted.items() if t is not None and not isinstance(t, Transform)}
-    if strangers or not wanted:
+    if not wanted:
+        raise ValueError(f"Rule {rule!r} must name at least one slot, like {{'kernel': MinMax()}}. Received: {{}}")
+    if strangers:
         raise ValueError(
-            f"Rule {rule!r} must give each slot a Transform, or None to take one away. Received: {strangers or wanted}. "
+            f"Rule {rule!r} must give each slot a Transform, or None to take one away. Received: {strangers}. "
             "A class needs its parentheses: MinMax(), not MinMax."
         )
 

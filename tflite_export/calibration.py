@@ -3,8 +3,8 @@
     scale = (max - min) / 255,    zero_point = round(-128 - min / scale),    the range widened to hold 0
 
 The float graph runs on the inputs, and each tensor that has a grid already is rounded to it on the way, so that the
-ranges are those of the network as it will be deployed. Only tensors that compute are measured (``roots``); those that
-move numbers take over the grid of what they move.
+ranges are those of the network as it will be deployed. Only ``roots`` are measured: results of ops that compute, and of
+concatenations, whose grid then goes back to what is concatenated. All else follows from the grids of these.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,17 +16,25 @@ import numpy as np
 from tflite_export.interpreter import Executor
 from tflite_export.ir import Graph, Quantization
 from tflite_export.passes.draft import Draft, Links
-from tflite_export.passes.place_grids import MOVERS, affine_grid
+from tflite_export.passes.place_grids import MOVERS, affine_grid, place_grids
 from tflite_export.passes.softmax_grid import SMALLEST_STEP
+
+Range = tuple[float, float]
 
 BATCH = 32
 """Samples that go through the network together if the data comes as one array."""
 
 
 def roots(graph: Graph) -> list[int]:
-    """The feature maps without a grid whose grid does not follow from others."""
+    """The feature maps without a grid whose grid does not follow from others; the graph has no dead tensors."""
+    joined = [t for op in graph.ops if op.kind == "CONCATENATION" for t in op.outputs]
+    joined = [t for t in joined if graph.tensors[t].quantization is None]
+    draft = Draft(graph)
+    for t in joined:
+        draft.change(t, quantization=affine_grid(0, 1))
+    tensors = place_grids(draft.graph()).tensors
     computed = [t for op in graph.ops if op.kind not in MOVERS for t in op.outputs]
-    return [t for t in (*graph.inputs, *computed) if graph.tensors[t].quantization is None]
+    return joined + [t for t in (*graph.inputs, *computed) if tensors[t].quantization is None]
 
 
 def calibrate(graph: Graph, dataset: Any) -> Graph:
@@ -55,14 +63,14 @@ def measured(
     graph: Graph, data: Iterable[Sequence[np.ndarray]], tensors: Sequence[int]
 ) -> dict[int, tuple[float, float]]:
     """Lowest and highest value of each of ``tensors`` over ``data``, a list of inputs at a time."""
-    ranges = dict.fromkeys(tensors, (np.inf, -np.inf))
+    ranges: dict[int, Range] = dict.fromkeys(tensors, (np.inf, -np.inf))
 
     def observe(t: int, x: np.ndarray) -> np.ndarray:
         if t in ranges:
-            low, high = ranges[t]
-            ranges[t] = (min(low, float(x.min())), max(high, float(x.max())))
-            if not np.all(np.isfinite(ranges[t])):
+            low, high = float(x.min()), float(x.max())
+            if not np.isfinite(low + high):
                 raise ValueError(f"The values of '{graph.tensors[t].name}' must be finite on the representative data.")
+            ranges[t] = min(low, ranges[t][0]), max(high, ranges[t][1])
         grid = graph.tensors[t].quantization
         return x if grid is None else snapped(x, grid)
 
@@ -113,8 +121,8 @@ def _inputs(graph: Graph, item: Any, number: int) -> list[np.ndarray]:
     if not fits:
         shapes = ", ".join(f"{name} {shape}" for name, shape in zip(names, expected, strict=True))
         raise ValueError(
-            f"Each item of `representative_dataset` must hold the inputs {shapes}, with None for any number of samples, "
-            f"and no labels. Received: item {number} with shapes {[x.shape for x in arrays]}"
+            f"Each item of `representative_dataset` must hold the inputs {shapes}, None being any number of "
+            f"samples, and no labels. Received: item {number} with shapes {[x.shape for x in arrays]}"
         )
     return arrays
 

@@ -71,6 +71,8 @@ def integer_graph(
 
 def convert_float(model: keras.Model) -> bytes:
     """Exports a model as a float32 TFLite file: weights as deployed, feature maps not rounded."""
-    graph = passes.FLOAT(lower(model))
-    bare = tuple(replace(tensor, quantization=None) for tensor in graph.tensors)
-    return write(passes.drop_reshapes(replace(graph, tensors=bare)))
+    return write(_without_grids(passes.FLOAT(_without_grids(lower(model)))))
+
+
+def _without_grids(graph: Graph) -> Graph:
+    return replace(graph, tensors=tuple(replace(tensor, quantization=None) for tensor in graph.tensors))

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tflite_export.table import table
+
 REFERENCE, XNNPACK, KERAS = "reference", "XNNPACK", "Keras"
 
-ALLOWED = {REFERENCE: 0, KERAS: 1}
-"""Largest difference, in LSB, with which a verification is ok. XNNPACK rounds otherwise and is told, not judged."""
+JUDGED = (REFERENCE, KERAS)
+"""Peers without which nothing is proven. XNNPACK rounds otherwise and is told, not judged."""
 
 
 class VerificationError(RuntimeError):
@@ -20,10 +22,18 @@ class Difference:
     Attributes:
         differing: Number of values that differ.
         max_lsb: The largest difference, in steps of the tensor's grid (integers), or of 1e-5 of the largest value.
+        allowed: The largest ``max_lsb`` that is in order, or None if any is.
     """
+
+    allowed: int | None = None
 
     differing: int = 0
     max_lsb: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """The difference is in order."""
+        return self.allowed is None or self.max_lsb <= self.allowed
 
 
 @dataclass
@@ -45,7 +55,7 @@ class Row:
     @property
     def ok(self) -> bool:
         """No peer differs by more than it may."""
-        return all(d.max_lsb <= ALLOWED.get(peer, d.max_lsb) for peer, d in self.peers.items())
+        return all(difference.ok for difference in self.peers.values())
 
 
 @dataclass(frozen=True)
@@ -66,8 +76,8 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Every value equals LiteRT's reference kernels, and Keras, if asked, is within one step in every layer."""
-        return self.first_diverging is None and not any(peer in ALLOWED for peer in self.failures)
+        """Every value equals LiteRT's reference kernels, and Keras, if asked, is as near as rounding allows."""
+        return self.first_diverging is None and not any(peer in JUDGED for peer in self.failures)
 
     @property
     def first_diverging(self) -> Row | None:
@@ -114,9 +124,7 @@ class Verification:
         shown = [peer for peer in self.peers if peer not in self.failures]
         header = ["tensor", "made by", "values", *shown]
         lines = [[row.name, row.kind, f"{row.elements:,}", *(_cell(row, peer) for peer in shown)] for row in self.rows]
-        widths = [max(len(line[k]) for line in [header, *lines]) for k in range(len(header))]
-        table = [_aligned(line, widths) for line in [header, *lines]]
-        return "\n".join([*table, "", self.summary()])
+        return "\n".join([table(header, lines, left=2), "", self.summary()])
 
 
 def _cell(row: Row, peer: str) -> str:
@@ -124,8 +132,3 @@ def _cell(row: Row, peer: str) -> str:
         return "-"
     difference = row.peers[peer]
     return f"{difference.differing:,} by {difference.max_lsb}" if difference.differing else "0"
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [text.ljust(w) if k < 2 else text.rjust(w) for k, (text, w) in enumerate(zip(line, widths))]
-    return "  ".join(cells).rstrip()

@@ -46,10 +46,10 @@ def _expanded(call: Call) -> Iterator[Call]:
 
 def _separable(call: Call, layer: layers.SeparableConv2D) -> Iterator[Call]:
     config = layer.get_config()
-    shared = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "depth_multiplier", "dtype")
-    depthwise = layers.DepthwiseConv2D(**{k: config[k] for k in shared}, use_bias=False, name=f"{layer.name}_depthwise")
-    shared = ("filters", "data_format", "use_bias", "activation", "dtype", "name")
-    pointwise = layers.Conv2D(**{k: config[k] for k in shared}, kernel_size=1)
+    windows = ("kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier", "data_format", "dtype")
+    sums = ("filters", "use_bias", "activation", "data_format", "dtype", "name")
+    depthwise = layers.DepthwiseConv2D(**{key: config[key] for key in windows}, use_bias=False)
+    pointwise = layers.Conv2D(**{key: config[key] for key in sums}, kernel_size=1)
     (x,) = call.inputs
     between = Value(f"{call.path}/depthwise", depthwise.compute_output_shape(x.shape), x.dtype)
     first, second = {"kernel": "depthwise_kernel"}, {"kernel": "pointwise_kernel"}

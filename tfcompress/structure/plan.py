@@ -52,10 +52,10 @@ def plan_weights(traced: Trace, rules: Sequence[Rule]) -> dict[int, dict[str, Tr
         layers = _layers(traced, rule)
         found = {key: slots.matching(layer, slot) for key, layer in layers.items()}
         if not any(found.values()):
-            has = "; ".join(f"{layer.name}: {list(slots.weight_slots(layer)) or 'none'}" for layer in layers.values())
+            has = {layer.name: list(slots.weight_slots(layer)) for layer in layers.values()}
             raise ValueError(
-                f"Rule {rule!r}: the slot must be a weight of a layer that the rule matches. Received: slot={slot!r}. "
-                f"Slots of those layers: {has}. For the output of a layer the slot is 'output'."
+                f"Rule {rule!r} must name a slot that a layer it matches has. Received: slot={slot!r}. "
+                f"Those layers and their slots: {has}. The slot for what a layer delivers is 'output'."
             )
         for key in [key for key, paths in found.items() if paths]:
             plan.setdefault(key, {}).update(dict.fromkeys(found[key], prototype))

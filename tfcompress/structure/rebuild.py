@@ -6,10 +6,12 @@ the original is not touched.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from tfcompress.structure import slots
 from tfcompress.structure.trace import Call, Trace, Value, trace
@@ -121,10 +123,17 @@ def _play(call: Call, layer: Any, tensors: dict[Value, Any]) -> list[Any]:
     args, kwargs = keras.tree.map_structure(
         lambda a: tensors[a] if isinstance(a, Value) else a, (call.args, dict(call.kwargs))
     )
-    if not args:  # a wrapper names its first argument otherwise than the layer in it
-        first = next(iter(inspect.signature(call.layer.call).parameters))
-        args = (kwargs.pop(first),)
+    if isinstance(layer, keras.layers.Wrapper):
+        args = (*args, *_leading_tensors(call.layer, len(args), kwargs))
     return keras.tree.flatten(layer(*args, **kwargs))
+
+
+def _leading_tensors(layer: Any, given: int, kwargs: dict[str, Any]) -> Iterator[Any]:
+    """Takes out of ``kwargs`` what can be passed by position, since a wrapper does not share the layer's names."""
+    for name in list(inspect.signature(layer.call).parameters)[given:]:
+        if not isinstance(kwargs.get(name), keras.KerasTensor):
+            return
+        yield kwargs.pop(name)
 
 
 def _from_config(layer: Any) -> Any:
@@ -155,7 +164,7 @@ def _copy_state(layer: Any, copy: Any) -> None:
             f"Received: {list(new)}. Create all weights in `__init__` or `build`, not in `call`."
         )
     for path, variable in old.items():
-        new[path].assign(variable.value)
+        new[path].assign(np.array(ops.convert_to_numpy(variable)))  # a copy: JAX would share, and free, the array
         if new[path].trainable != variable.trainable:
             new[path].trainable = variable.trainable
     if isinstance(copy, keras.layers.Normalization):

@@ -21,7 +21,7 @@ def replay(trace: Trace, known: Mapping[Value, Any]) -> Callable[[Value], Any]:
 
     Returns:
         ``evaluate(value)``, the array of a Value: looked up, or computed by the layers between the known Values
-        and it, with ``training=False``. What is computed once is kept.
+        and it, as at inference. What is computed once is kept.
 
     Raises:
         ValueError: (from ``evaluate``) the Value depends on a model input that is not known.
@@ -33,7 +33,7 @@ def replay(trace: Trace, known: Mapping[Value, Any]) -> Callable[[Value], Any]:
             args, kwargs = keras.tree.map_structure(
                 lambda a: values[a] if isinstance(a, Value) else a, (call.args, call.kwargs)
             )
-            outputs = keras.tree.flatten(call.layer(*args, **kwargs, training=False))
+            outputs = keras.tree.flatten(call.layer(*args, **kwargs))
             values.update(zip(call.outputs, outputs, strict=True))
         return values[value]
 

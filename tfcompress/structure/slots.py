@@ -113,20 +113,15 @@ def _members(owner: Any) -> list[tuple[str, Any]]:
         members = [(str(key), value) for key, value in owner.items()]
     elif isinstance(owner, (list, tuple)):
         members = [(str(k), value) for k, value in enumerate(owner)]
-    else:
-        members = [(_public(owner, name, value), value) for name, value in vars(owner).items() if _holds(value)]
-    return [(name, value) for name, value in members if _holds(value) and not _is_bookkeeping(name, value)]
-
-
-def _holds(value: Any) -> bool:
-    return isinstance(value, (keras.Variable, layers.Layer, keras.random.SeedGenerator, list, tuple, dict))
-
-
-def _is_bookkeeping(name: str, value: Any) -> bool:
-    """Private lists and dicts are Keras' own, and name again what layers hold under better names."""
-    return isinstance(value, (list, tuple, dict)) and name.startswith("_")
+    else:  # private lists and dicts are Keras' bookkeeping: they name again what the layer holds under better names
+        members = [(n, v) for n, v in vars(owner).items() if not (isinstance(v, CONTAINERS) and n.startswith("_"))]
+    return [(_public(owner, n, v), v) for n, v in members if isinstance(v, (*HOLDERS, *CONTAINERS))]
 
 
 def _public(owner: Any, name: str, value: Any) -> str:
     public = name.lstrip("_")
-    return public if public and getattr(owner, public, None) is value else name
+    return public if name != public and getattr(owner, public, None) is value else name
+
+
+CONTAINERS = (list, tuple, dict)
+HOLDERS = (keras.Variable, layers.Layer, keras.random.SeedGenerator)

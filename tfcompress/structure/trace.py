@@ -3,8 +3,7 @@
     calls, in execution order:  outputs = layer(*args, **kwargs)
 
 This is the only module that reads the private attributes by which Keras 3 links tensors to the layers
-that made them (``_keras_history``, ``_inbound_nodes``), and tells one forward pass from the next (the call
-context); they are stable since Keras 3.0 but undocumented.
+that made them (``_keras_history``, ``_inbound_nodes``); they are stable since Keras 3.0 but undocumented.
 """
 
 from collections.abc import Iterator
@@ -143,18 +142,3 @@ def _record(
     ]
     calls.append(Call(layer, path, args, kwargs, tuple(values)))
     return values
-
-
-def step_memo(layer: keras.layers.Layer) -> dict[Any, Any]:
-    """A dict for what ``layer`` computes once a step; it dies with the outermost layer call that is running.
-
-    That call is one training step's forward pass on every backend, eager or traced. If ``layer`` itself is the
-    outermost, or runs outside any call, each call is a step of its own: the dict is new.
-    """
-    context = layer._get_call_context()
-    if context.entry_layer is layer:  # undoes the context that asking has opened; the layer's own is no longer needed
-        layer._maybe_reset_call_context()
-        return {}
-    memos = context.get_value("tfcompress_memos", {})
-    context.set_value("tfcompress_memos", memos)
-    return memos.setdefault(id(layer), {})

@@ -64,8 +64,9 @@ class Builder:
 
     def bias(self, call: Call, channels: int) -> int:
         """Appends the layer's bias, or zeros: every linear op has one."""
-        data = deployed(call.layer, "bias")[0] if core(call.layer).use_bias else np.zeros(channels)
-        return self.draft.constant(f"{call.path}/bias", data.astype(np.float32))
+        if not core(call.layer).use_bias:
+            return self.draft.constant(f"{call.outputs[0].name}/bias", np.zeros(channels, np.float32))
+        return self.draft.constant(f"{call.path}/bias", deployed(call.layer, "bias")[0].astype(np.float32))
 
     def request(self, path: str, slot: str, bits: int) -> None:
         """Notes how many bits the model asked for."""

@@ -28,7 +28,7 @@ def weight_grid(
         Unsupported: int8 with one scale per output channel cannot hold these numbers exactly.
     """
     if grid.values is not None:
-        scale, codes = np.float32(codebook_scale(grid.values, slot)), None
+        scale = np.asarray(codebook_scale(grid.values, slot), np.float32)
         codes = np.rint(data / scale)
     else:
         scale, codes = np.asarray(grid.scale, np.float32), grid.encode(data) - grid.zero_point

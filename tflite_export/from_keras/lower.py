@@ -63,6 +63,8 @@ def _lowering(call: Call) -> Any:
     if type(layer) not in LOWERINGS:
         bases = [kind.__name__ for kind in LOWERINGS if isinstance(layer, kind)]
         raise Unsupported(f"no lowering for this type{f', a subclass of {bases[0]}' if bases else ''}")
+    if any(argument is True for argument in (*call.args, call.kwargs.get("training"))):
+        raise Unsupported("called with training=True, which makes inference random; call it without")
     if len(call.inputs) > 1 and type(layer) not in MERGING:
         raise Unsupported(f"called with {len(call.inputs)} tensors; supported is one")
     return LOWERINGS[type(layer)]

@@ -77,7 +77,9 @@ def rounding_divide_by_power_of_two(x: np.ndarray, exponent: np.ndarray | int) -
     return (x >> exponent) + ((x & mask) > (mask >> 1) + (x < 0))
 
 
-def multiply_by_quantized_multiplier(x: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int) -> np.ndarray:
+def multiply_by_quantized_multiplier(
+    x: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
+) -> np.ndarray:
     """MBQM: int32 values ``x`` (held in int64) times ``multiplier * 2**(shift - 31)``, rounded twice."""
     left, right = np.maximum(shift, 0), np.maximum(-np.asarray(shift), 0)
     scaled = saturating_rounding_doubling_high_mul(wrap_int32(np.asarray(x, np.int64) << left), multiplier)

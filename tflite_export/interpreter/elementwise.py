@@ -7,14 +7,11 @@ import numpy as np
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import (
     CODES,
-    INT8_HIGH,
-    INT8_LOW,
-    activation_range,
     multiply_by_quantized_multiplier,
     quantize_multiplier,
     rescale_by,
 )
-from tflite_export.interpreter.operands import Kernel, activation, affine, output, refuse, refuse_type, required
+from tflite_export.interpreter.operands import Kernel, affine, limits, output, refuse, refuse_type, required
 from tflite_export.ir import Op, Tensor
 
 SPARE_BITS = 20
@@ -26,9 +23,10 @@ def flat(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(x, shape)).reshape(-1)
 
 
-def look_up(table: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """``table[x + 128]`` for int8 ``x`` of any shape and a table with one entry per code, lowest first."""
-    return np.roll(table, INT8_LOW)[x.view(np.uint8)]
+def looked_up(values: np.ndarray) -> Kernel:
+    """The kernel of an op of one int8 input: ``values`` has its result for every code, lowest first."""
+    table = np.roll(values, -(len(values) // 2))  # the byte of a code is the code modulo 256
+    return lambda x: (table[x.view(np.uint8)],)
 
 
 def guarded(op: Op, tensors: Sequence[Tensor], real: float) -> float:
@@ -50,16 +48,15 @@ def rectified(op: Op, tensors: Sequence[Tensor], name: str) -> Kernel:
     x, y = required(op, tensors, 0), output(op, tensors)
     if y.dtype != "int8":
         refuse_type(op, y, "int8")
-    (scale_in, _), (scale_out, zero_point) = affine(op, x), affine(op, y)
+    (scale_in, _), (scale_out, _) = affine(op, x), affine(op, y)
     codes = requantized_codes(op, tensors, scale_in / scale_out)
-    table = np.clip(codes, *activation_range(name, scale_out, zero_point)).astype(np.int8)
-    return lambda x: (look_up(table, x),)
+    return looked_up(np.clip(codes, *limits(op, tensors, name)[1:]).astype(np.int8))
 
 
 def scaled_sum(op: Op, tensors: Sequence[Tensor], sign: int) -> Kernel:
     """``a + sign * b`` on int8: see ``kernels/add.py`` for the equation."""
     (scale_a, zero_a), (scale_b, zero_b) = (affine(op, required(op, tensors, k)) for k in (0, 1))
-    scale, zero_point = affine(op, output(op, tensors))
+    scale, _ = affine(op, output(op, tensors))
     twice = np.float64(np.float32(2) * max(scale_a, scale_b))
     real = twice / np.float64(np.float32(1 << SPARE_BITS) * scale)
     if real >= 1:
@@ -69,7 +66,7 @@ def scaled_sum(op: Op, tensors: Sequence[Tensor], sign: int) -> Kernel:
         for s, zero in ((scale_a, zero_a), (scale_b, zero_b))
     )
     tables = table_a.astype(np.int32), (sign * table_b).astype(np.int32)
-    rule = rescale_by(real, (zero_point, *activation_range(activation(op, tensors), scale, zero_point)))
+    rule = rescale_by(real, limits(op, tensors))
 
     def run(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:
         y = np.empty(np.broadcast_shapes(a.shape, b.shape), np.int8)

@@ -58,7 +58,8 @@ def _exp_between_minus_quarter_and_zero(a: np.ndarray) -> np.ndarray:
 def reciprocal(x: np.ndarray, integer_bits: int) -> tuple[np.ndarray, np.ndarray]:
     """``(r, k)`` with ``1 / x = r * 2**-k``, ``r`` in Q0.31, for ``x`` > 0 in Q``integer_bits``. ``GetReciprocal``."""
     headroom = 31 - np.floor(np.log2(x)).astype(np.int64)
-    return _one_over_one_plus((x << headroom) - (1 << 31)), integer_bits - headroom
+    normal = (x << np.maximum(headroom, 0)) >> np.maximum(-headroom, 0)
+    return _one_over_one_plus(normal - (1 << 31)), integer_bits - headroom
 
 
 def _one_over_one_plus(x: np.ndarray) -> np.ndarray:

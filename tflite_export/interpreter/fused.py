@@ -7,7 +7,9 @@ from tflite_export.interpreter.arithmetic import BIAS, HALF, MASK, MULTIPLIER, P
 
 
 @njit(cache=True, inline="always")
-def _rescale(x: np.int32, channel: int, table: np.ndarray, zero_point: np.int32, low: np.int32, high: np.int32) -> np.int8:
+def _rescale(
+    x: np.int32, channel: int, table: np.ndarray, zero_point: np.int32, low: np.int32, high: np.int32
+) -> np.int8:
     """MBQM, zero point, clip, in wrapping int32; ``* power`` is the shift to the left.
 
     The rule comes in parts, as `Rescale` has them: taken apart inside a loop it would keep the loop from being vectorised.

@@ -1,12 +1,12 @@
 """``Interpreter``: ``tf.lite.Interpreter`` in Python, bit for bit LiteRT's reference kernels, plus batched `predict`.
 
-    run = Interpreter(model_path="model.tflite")
-    run.allocate_tensors()
-    run.set_tensor(run.get_input_details()[0]["index"], x)
-    run.invoke()
-    y = run.get_tensor(run.get_output_details()[0]["index"])
+run = Interpreter(model_path="model.tflite")
+run.allocate_tensors()
+run.set_tensor(run.get_input_details()[0]["index"], x)
+run.invoke()
+y = run.get_tensor(run.get_output_details()[0]["index"])
 
-    y = run.predict(images)          # or a whole set of float or int8 images at once
+y = run.predict(images)          # or a whole set of float or int8 images at once
 """
 
 import os
@@ -52,7 +52,9 @@ class Interpreter:
         experimental_preserve_all_tensors: bool = False,
     ):
         if experimental_delegates:
-            raise ValueError(f"Delegates are not supported. Received: {experimental_delegates}. Use tf.lite.Interpreter")
+            raise ValueError(
+                f"Delegates are not supported. Received: {experimental_delegates}. Use tf.lite.Interpreter"
+            )
         self._threads = Threads(num_threads)
         self._graph = read(_content(model_path, model_content))
         self._executor = Executor(self._graph)
@@ -65,7 +67,9 @@ class Interpreter:
         if self._values is None:
             ends = {*self._graph.inputs, *self._graph.outputs}
             constants = {k: tensor.data for k, tensor in enumerate(self._graph.tensors) if tensor.data is not None}
-            self._values = {k: np.zeros(self._shape(k), STORAGE[self._graph.tensors[k].dtype]) for k in ends} | constants
+            self._values = {
+                k: np.zeros(self._shape(k), STORAGE[self._graph.tensors[k].dtype]) for k in ends
+            } | constants
 
     def invoke(self) -> None:
         """Computes the outputs from the inputs.
@@ -100,7 +104,9 @@ class Interpreter:
         made_for = tensors[0].shape[0]
         step = batch_size if made_for == 1 else made_for
         if step < 1 or not len(codes[0]):
-            raise ValueError(f"Expected at least one sample and batch_size >= 1. Received: {len(codes[0])}, {batch_size}")
+            raise ValueError(
+                f"Expected at least one sample and batch_size >= 1. Received: {len(codes[0])}, {batch_size}"
+            )
         with self._threads.limit():
             runs = [self._executor.run([x[k : k + step] for x in codes]) for k in range(0, len(codes[0]), step)]
         results = [np.concatenate([run[index] for run in runs]) for index in self._graph.outputs]

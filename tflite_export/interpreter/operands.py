@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from tflite_export.interpreter.arithmetic import ACTIVATIONS
+from tflite_export.interpreter.arithmetic import ACTIVATIONS, activation_range
 from tflite_export.ir import Op, Tensor
 
 Kernel = Callable[..., tuple[np.ndarray, ...]]
@@ -70,6 +70,19 @@ def activation(op: Op, tensors: Sequence[Tensor]) -> str:
     if name not in ACTIVATIONS:
         refuse(op, output(op, tensors), f"fused activation must be one of {sorted(ACTIVATIONS)}. Received: {name}")
     return name
+
+
+def limits(op: Op, tensors: Sequence[Tensor], name: str | None = None) -> tuple[int, int, int]:
+    """Zero point of the int8 output, lowest and highest code that the activation (by default the fused one) lets through.
+
+    LiteRT refuses a scale so small that the code of a bound leaves int32.
+    """
+    y = output(op, tensors)
+    scale, zero_point = affine(op, y)
+    name = name or activation(op, tensors)
+    if any(abs(bound / float(scale)) > 2.0**31 for bound in ACTIVATIONS[name] if bound):
+        refuse(op, y, f"the scale is too small for {name}. Received: scale={scale}")
+    return zero_point, *activation_range(name, scale, zero_point)
 
 
 def same_grid(op: Op, tensors: Sequence[Tensor], x: Tensor) -> None:

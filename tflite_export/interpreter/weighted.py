@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter import arithmetic
-from tflite_export.interpreter.operands import activation, affine, operand, output, refuse, refuse_type, required
+from tflite_export.interpreter.operands import affine, limits, operand, output, refuse, refuse_type, required
 from tflite_export.ir import Op, Tensor
 
 
@@ -46,12 +46,6 @@ def rescale(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> arithmetic.R
     if real.max() >= 2.0**30:
         refuse(op, y, f"the scale is too small for the accumulator: ratio {real.max():.3g} must be below 2**30")
     return arithmetic.rescale_by(real, limits(op, tensors), folded_bias(op, tensors, sums))
-
-
-def limits(op: Op, tensors: Sequence[Tensor]) -> tuple[int, int, int]:
-    """Zero point of the output, lowest and highest code that the fused activation lets through."""
-    scale, zero_point = affine(op, output(op, tensors))
-    return zero_point, *arithmetic.activation_range(activation(op, tensors), scale, zero_point)
 
 
 def folded_bias(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> np.ndarray:

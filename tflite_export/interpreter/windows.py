@@ -1,8 +1,8 @@
 """Sliding windows over an NHWC feature map: geometry, padding, patches.
 
-    extent = (size - 1) * dilation + 1
-    SAME:   out = ceil(in / stride),                 pad = max(0, (out - 1) * stride + extent - in), first half before
-    VALID:  out = ceil((in - extent + 1) / stride),  pad = 0
+extent = (size - 1) * dilation + 1
+SAME:   out = ceil(in / stride),                 pad = max(0, (out - 1) * stride + extent - in), first half before
+VALID:  out = ceil((in - extent + 1) / stride),  pad = 0
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tflite_export.interpreter.arithmetic import ACTIVATIONS, activation_range
-from tflite_export.interpreter.operands import activation, affine, output, refuse
+from tflite_export.interpreter.arithmetic import ACTIVATIONS
+from tflite_export.interpreter.operands import activation, limits, output, refuse
 from tflite_export.ir import Op, Tensor
 
 BLOCK = 2**17
@@ -107,6 +107,6 @@ def pool_limits(op: Op, tensors: Sequence[Tensor]) -> tuple[float, float]:
     """Between which values, codes if quantised, the fused activation of a pooling op clips."""
     y, name = output(op, tensors), activation(op, tensors)
     if y.dtype == "int8":
-        return activation_range(name, *affine(op, y))
+        return limits(op, tensors)[1:]
     low, high = ACTIVATIONS[name]
     return -np.inf if low is None else low, np.inf if high is None else high

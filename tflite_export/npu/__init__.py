@@ -2,6 +2,6 @@
 
 from tflite_export.npu.estimate import estimate
 from tflite_export.npu.machine import Machine, load, machines
-from tflite_export.npu.table import Estimate
+from tflite_export.npu.result import Estimate
 
 __all__ = ["Estimate", "Machine", "estimate", "load", "machines"]

@@ -14,7 +14,7 @@ from tflite_export.npu.cost import cost_of
 from tflite_export.npu.dma import sram_bytes, total_cycles
 from tflite_export.npu.machine import Machine, energies, load
 from tflite_export.npu.memory import place, traffic
-from tflite_export.npu.table import Estimate, totals
+from tflite_export.npu.result import Estimate, totals
 from tflite_export.npu.tiling import Traffic
 from tflite_export.npu.work import Cost
 

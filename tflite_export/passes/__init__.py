@@ -1,6 +1,6 @@
 """Rewrites of the graph, one per file; each says what it requires and what it ensures.
 
-``LOWERING`` brings the float graph of a model into the ops that remain; then every root has a grid (``calibration.py``),
+``FLOAT`` brings the float graph of a model into the ops that remain; then every root gets a grid (``calibration.py``),
 and ``INTEGERS`` makes the integer graph.
 """
 
@@ -18,7 +18,8 @@ from tflite_export.passes.requantize import requantize
 from tflite_export.passes.softmax_grid import softmax_grid
 
 FLOAT_PASSES = (
-    place_grids, drop_reshapes, fold_affine, fold_scale, affine_to_depthwise, fuse_activation, softmax_grid, place_grids,
+    place_grids, drop_reshapes, fold_affine, fold_scale, affine_to_depthwise, fuse_activation, softmax_grid,
+    place_grids,
 )  # fmt: skip
 """Before grids are complete."""
 

@@ -1,7 +1,7 @@
 """Keeps feature maps of fewer than 8 bits within their codes.
 
-Such a map lies at the top of int8, between ``Quantization.low`` and 127; int8 arithmetic saturates at the top by itself.
-At the bottom a fused RELU does it where ``low`` is the zero point, else a MAXIMUM with the lowest code.
+Such a map lies at the top of int8, between ``Quantization.low`` and 127, and int8 arithmetic saturates at the top by
+itself. At the bottom a fused RELU does it where ``low`` is the zero point, else a MAXIMUM with the lowest code.
 
 Requires: an integer graph. Ensures: every tensor holds codes from its ``low`` on. Codes that were there before are
 unchanged, so results are bit-identical where no code was below.

@@ -20,18 +20,20 @@ def _drop(graph: Graph, links: Links, k: int) -> Graph | None:
     if op.kind != "RESHAPE":
         return None
     x, (y,) = op.inputs[0], op.outputs
-    same_grid = graph.tensors[x].quantization == graph.tensors[y].quantization
-    if not same_grid:
+    if not _share_grid(graph, x, y):
         return None
     if graph.tensors[x].shape == graph.tensors[y].shape:
         return _without(graph, links, k, x, y)
-    maker = graph.ops[links.maker[x]] if x in links.maker else None
-    if maker and maker.kind == "RESHAPE" and links.only_reader(x) == k:
-        if graph.tensors[maker.inputs[0]].quantization == graph.tensors[x].quantization:
-            draft = Draft(graph)
-            draft.ops[k] = replace(op, inputs=(maker.inputs[0], *op.inputs[1:]))
-            return draft.graph()
+    maker = graph.ops[links.maker[x]] if x in links.maker else op
+    if maker.kind == "RESHAPE" and links.only_reader(x) == k and _share_grid(graph, maker.inputs[0], x):
+        draft = Draft(graph)
+        draft.ops[k] = replace(op, inputs=(maker.inputs[0], *op.inputs[1:]))
+        return draft.graph()
     return None
+
+
+def _share_grid(graph: Graph, x: int, y: int) -> bool:
+    return graph.tensors[x].quantization == graph.tensors[y].quantization
 
 
 def _without(graph: Graph, links: Links, k: int, x: int, y: int) -> Graph | None:

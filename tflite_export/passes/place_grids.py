@@ -49,9 +49,9 @@ def _place(graph: Graph, links: Links, k: int) -> Graph | None:
     if not inputs:
         return None
     grids = {t: graph.tensors[t].quantization for t in (*inputs, *op.outputs)}
-    target, sources = grids[op.outputs[0]], [grids[t] for t in inputs]
+    target, sources = grids[op.outputs[0]], [grid for t in inputs if (grid := grids[t])]
     draft = Draft(graph)
-    if target is None and None not in sources:
+    if target is None and len(sources) == len(inputs):
         draft.change(op.outputs[0], quantization=_common(sources))
         return draft.graph()
     open_ends = [t for t in inputs if grids[t] is None and links.only_reader(t) is not None]

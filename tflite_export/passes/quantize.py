@@ -1,7 +1,7 @@
 """From the float graph to the integer graph: constants become codes, feature maps int8, biases int32.
 
-    weight   code = round(w / s_w)                     exact where a Transform put w on its grid; else s_w = max|w| / 127
-    bias     code = round(b / (s_x s_w)),  int32       per output channel, zero point 0
+    weight   code = round(w / s_w),         int8     exact where a Transform put w on its grid; else s_w = max|w| / 127
+    bias     code = round(b / (s_x s_w)),   int32    per output channel, zero point 0
 
 A batch norm with a tiny gamma leaves a tiny ``s_w``, and then the bias needs more than 32 bits. Such a channel gets the
 smallest scale with which its bias stays below 2**30, and its weights, which no longer matter beside the bias, are
@@ -101,8 +101,9 @@ def _check_add(graph: Graph, op: Op) -> None:
     largest = max(float(_grid(graph.tensors[t]).scale[0]) for t in op.inputs)
     if np.float64(np.float32(2 * largest)) / np.float64(np.float32(2**20) * _grid(result).scale[0]) >= 1:
         raise ValueError(
-            f"'{result.name}': the step of a sum must be more than {largest / 2**19:.3g}, its largest input's step over "
-            f"2**19, or LiteRT aborts. Received: {_grid(result).scale[0]:.3g}. Calibrate or train the model on real data."
+            f"'{result.name}': the step of a sum must be more than {largest / 2**19:.3g}, its largest input's step "
+            f"over 2**19, or LiteRT aborts. Received: {_grid(result).scale[0]:.3g}. "
+            "Calibrate or train the model on real data."
         )
 
 

@@ -3,6 +3,8 @@
 A trained grid behind it is reached by a RESHAPE that moves nothing, which ``requantize`` turns into a QUANTIZE.
 
 Requires: a float graph. Ensures: as above. Tolerance: none, float results are equal.
+
+Raises ValueError where a trained grid is finer: no kernel delivers it.
 """
 
 from dataclasses import replace
@@ -34,6 +36,12 @@ def _fix(graph: Graph, links: Links, k: int) -> Graph | None:
     if result.quantization is None:
         draft.change(y, quantization=grid())
         return draft.graph()
+    if result.quantization.scale[0] < grid().scale[0]:
+        raise ValueError(
+            f"'{result.name}': a softmax delivers steps of 1/256 in TFLite, and its transform may not ask for finer ones. "
+            f"Received: step={result.quantization.scale[0]:.3g}. Take the transform away, which needs no training: "
+            f"tfcompress.compress(model, {{name of the softmax layer: {{'output': None}}}})."
+        )
     shares = draft.add(replace(result, name=f"{result.name}/softmax", quantization=grid()))
     operand = draft.constant(f"{result.name}/shape", np.array(result.shape, np.int32))
     move = Op("RESHAPE", (shares, operand), (y,), {"new_shape": result.shape})

@@ -7,8 +7,8 @@ import numpy as np
 from tflite_export.ir import STORAGE, Graph, Op, Quantization, Tensor
 
 
-def grid(zero_point=0, channels=1, axis=0):
-    return Quantization(np.full(channels, 0.05, np.float32), np.full(channels, zero_point, np.int64), axis)
+def grid(zero_point=0):
+    return Quantization(np.full(1, 0.05, np.float32), np.full(1, zero_point, np.int64))
 
 
 class Net:
@@ -19,14 +19,15 @@ class Net:
         self.last = self.input = self.tensor("input", shape, dtype, zero_point)
         self.random = np.random.default_rng(0)
 
-    def tensor(self, name, shape, dtype="int8", zero_point=0, data=None, quantization=None):
-        self.tensors.append(Tensor(name, tuple(shape), dtype, quantization or grid(zero_point), data))
+    def tensor(self, name, shape, dtype="int8", zero_point=0, data=None):
+        quantization = grid(zero_point) if dtype == "int8" else None
+        self.tensors.append(Tensor(name, tuple(shape), dtype, quantization, data))
         return len(self.tensors) - 1
 
     def constant(self, name, shape, dtype="int8", density=1.0, data=None):
         if data is None:
             data = self.random.integers(-100, 101, shape) * (self.random.random(shape) < density)
-        return self.tensor(name, np.shape(data), dtype, data=np.asarray(data, STORAGE[dtype]))
+        return self.tensor(f"{name}_{len(self.tensors)}", np.shape(data), dtype, data=np.asarray(data, STORAGE[dtype]))
 
     def op(self, kind, shape, *operands, dtype="int8", zero_point=0, name=None, **options):
         output = self.tensor(name or f"{kind.lower()}_{len(self.ops)}", shape, dtype, zero_point)
@@ -40,14 +41,15 @@ class Net:
         kernel_index = self.constant("kernel", kernel_shape, density=density, data=weights)
         bias = self.constant("bias", (filters,), "int32")
         shape = (n, math.ceil(h / stride), math.ceil(w / stride), filters)
-        options = dict(stride_h=stride, stride_w=stride, dilation_h_factor=dilation, dilation_w_factor=dilation)
-        return self.op("CONV_2D", shape, kernel_index, bias, padding="SAME", name=name, **options)
+        options = {"stride_h": stride, "stride_w": stride, "padding": "SAME"}
+        options |= {"dilation_h_factor": dilation, "dilation_w_factor": dilation}
+        return self.op("CONV_2D", shape, kernel_index, bias, name=name, **options)
 
     def depthwise(self, kernel=3, stride=1, name=None):
         n, h, w, c = self.tensors[self.last].shape
         operands = self.constant("kernel", (1, kernel, kernel, c)), self.constant("bias", (c,), "int32")
         shape = (n, math.ceil(h / stride), math.ceil(w / stride), c)
-        options = dict(stride_h=stride, stride_w=stride, depth_multiplier=1, padding="SAME")
+        options = {"stride_h": stride, "stride_w": stride, "depth_multiplier": 1, "padding": "SAME"}
         return self.op("DEPTHWISE_CONV_2D", shape, *operands, name=name, **options)
 
     def dense(self, units, density=1.0, name=None):

@@ -12,7 +12,16 @@ import numpy as np
 
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import activate
-from tflite_export.interpreter.operands import Kernel, activation, affine, constant, operand, refuse, refuse_type, required
+from tflite_export.interpreter.operands import (
+    Kernel,
+    activation,
+    affine,
+    constant,
+    operand,
+    refuse,
+    refuse_type,
+    required,
+)
 from tflite_export.interpreter.product import ExactProduct
 from tflite_export.interpreter.weighted import rescale, weight_codes
 from tflite_export.interpreter.windows import Windows, windows

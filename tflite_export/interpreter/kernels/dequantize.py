@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter.arithmetic import CODES
-from tflite_export.interpreter.elementwise import look_up
+from tflite_export.interpreter.elementwise import looked_up
 from tflite_export.interpreter.operands import Kernel, affine, output, refuse_type, required
 from tflite_export.ir import Op, Tensor
 
@@ -21,5 +21,4 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     if y.dtype != "float32":
         refuse_type(op, y, "float32")
     scale, zero_point = affine(op, x)
-    table = (np.float64(scale) * (CODES - zero_point)).astype(np.float32)
-    return lambda x: (look_up(table, x),)
+    return looked_up((np.float64(scale) * (CODES - zero_point)).astype(np.float32))

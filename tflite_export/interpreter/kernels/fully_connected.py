@@ -14,9 +14,18 @@ import numpy as np
 
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import activate
-from tflite_export.interpreter.operands import Kernel, activation, constant, output, refuse, refuse_type, required
+from tflite_export.interpreter.operands import (
+    Kernel,
+    activation,
+    constant,
+    limits,
+    output,
+    refuse,
+    refuse_type,
+    required,
+)
 from tflite_export.interpreter.product import ExactProduct
-from tflite_export.interpreter.weighted import folded_bias, limits, real_multipliers, weight_codes
+from tflite_export.interpreter.weighted import folded_bias, real_multipliers, weight_codes
 from tflite_export.ir import Op, Tensor
 
 

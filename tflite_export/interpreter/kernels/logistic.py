@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter.arithmetic import CODES, INT8_HIGH, INT8_LOW, round_half_away
-from tflite_export.interpreter.elementwise import look_up
+from tflite_export.interpreter.elementwise import looked_up
 from tflite_export.interpreter.operands import Kernel, affine, output, refuse, refuse_type, required
 from tflite_export.ir import Op, Tensor
 
@@ -20,8 +20,7 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     if x.dtype == "float32":
         return lambda x: (_sigmoid(x),)
     if x.dtype == "int8":
-        table = _table(op, tensors)
-        return lambda x: (look_up(table, x),)
+        return looked_up(_table(op, tensors))
     refuse_type(op, x, "float32 or int8")
 
 

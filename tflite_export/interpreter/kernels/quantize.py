@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter.arithmetic import INT8_HIGH, INT8_LOW, round_half_away
-from tflite_export.interpreter.elementwise import look_up, requantized_codes
+from tflite_export.interpreter.elementwise import looked_up, requantized_codes
 from tflite_export.interpreter.operands import Kernel, affine, output, refuse_type, required
 from tflite_export.ir import Op, Tensor
 
@@ -27,8 +27,8 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
         return _float(x.name, scale, zero_point)
     if x.dtype == "int8":
         real = np.float64(affine(op, x)[0]) / np.float64(scale)
-        table = np.clip(requantized_codes(op, tensors, real), INT8_LOW, INT8_HIGH).astype(np.int8)
-        return lambda x: (look_up(table, x),)
+        codes = requantized_codes(op, tensors, real)
+        return looked_up(np.clip(codes, INT8_LOW, INT8_HIGH).astype(np.int8))
     refuse_type(op, x, "float32 or int8")
 
 

@@ -6,8 +6,8 @@ With ``d = x - max(x)``, a number between -255 and 0, and Qn.m fixed point with 
     r = 1 / sum(e)               the sum in Q12.19, scaled to [1, 2), inverted by three Newton steps
     y = clip(e * r) - 128        in units of 1/256
 
-Source: TensorFlow Lite, ``reference_ops::Softmax`` on gemmlowp's ``fixedpoint.h``. Differs from it in refusing scales at
-which the source aborts the process, and sums beyond Q12.19.
+Source: TensorFlow Lite, ``reference_ops::Softmax`` on gemmlowp's ``fixedpoint.h``. Differs from it where the source ends
+the process: scales that it cannot take are refused; rows so flat that ``sum(e)`` reaches 512 go on by the equations.
 """
 
 from collections.abc import Sequence
@@ -53,8 +53,6 @@ def _int8(op: Op, tensors: Sequence[Tensor], beta: np.float32) -> Kernel:
     def run(x: np.ndarray) -> tuple[np.ndarray]:
         distance = x.max(-1, keepdims=True).astype(np.int16) - x
         total = addends[distance].sum(-1, keepdims=True)
-        if total.max() >= 2**31:
-            raise ValueError(f"SOFTMAX, tensor {y.name!r}: more than 4095 equal maxima. Split the axis")
         reciprocal, over_unit = fixed_point.reciprocal(total, SUM_INTEGER_BITS)
         share = saturating_rounding_doubling_high_mul(reciprocal, exponentials[distance])
         codes = rounding_divide_by_power_of_two(share, over_unit + 31 - 8) + INT8_LOW

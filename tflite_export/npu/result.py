@@ -12,6 +12,7 @@ from typing import Any
 from tflite_export.files import write_atomically
 from tflite_export.npu.energy import EnergyTable
 from tflite_export.npu.machine import Machine
+from tflite_export.table import table
 
 SUMMED = (
     "cycles_total", "cycles_useful", "cycles_edge", "cycles_fill_drain", "cycles_memory_stall", "macs", "vector_ops",
@@ -24,6 +25,8 @@ SUMMED = (
 SUMMED_WITH_DATA = ("activation_count", "activation_zeros")
 NAME_WIDTH = 32
 
+Cell = Callable[[Mapping[str, Any]], str]
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -33,7 +36,7 @@ class Estimate:
         machine: The machine.
         rows: One dictionary a layer, in execution order; keys carry the unit. ``cycles_useful``, ``cycles_edge``,
             ``cycles_fill_drain`` and ``cycles_memory_stall`` sum to ``cycles_total``.
-        totals: The same keys summed (``alive_bytes``: the largest), and ``time_us``, ``energy_total_pj``.
+        totals: The same keys summed (``alive_bytes``: the largest), and ``time_us``, ``energy_total_uj``.
         energy_table: Energies per operation and where they are from.
         samples: Samples behind ``activation_count`` and ``activation_zeros``; 0 if no data was given.
     """
@@ -76,19 +79,12 @@ class Estimate:
 
     def __str__(self) -> str:
         """The table, a line of totals, and what they mean in time and energy."""
-        lines = [[title for title, _ in COLUMNS], *(_cells(row) for row in [*self.rows, self.totals])]
-        if self.samples:
-            lines[0].append("zeros in")
-            for line, row in zip(lines[1:], [*self.rows, self.totals]):
-                line.append(_percent(row["activation_zeros"], row["activation_count"]))
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        table = [
-            "  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths)))
-            for line in lines
-        ]
-        rule = "-" * len(table[0])
+        columns = COLUMNS + (DATA_COLUMNS if self.samples else ())
+        cells = [[cell(row) for _, cell in columns] for row in [*self.rows, self.totals]]
+        header, *lines = table([title for title, _ in columns], cells, left=2).splitlines()
+        rule = "-" * max(map(len, [header, *lines]))
         head = f"{self.machine.name}: {self.machine.description}. {tool()}"
-        return "\n".join([head, "", table[0], rule, *table[1:-1], rule, table[-1], "", *self._foot()])
+        return "\n".join([head, "", header, rule, *lines[:-1], rule, lines[-1], "", *self._foot()])
 
     def _foot(self) -> list[str]:
         t = self.totals
@@ -97,7 +93,7 @@ class Estimate:
             f"{t['macs']:,} MACs, array used {t['utilisation']:.1%}",
             f"main memory {t['dram_read_bytes']:,} B read, {t['dram_write_bytes']:,} B written; "
             f"feature maps {t['alive_bytes']:,} B at most",
-            f"energy {t['energy_total_pj'] / 1e6:.3f} uJ = MAC {t['energy_mac_pj'] / 1e6:.3f} "
+            f"energy {t['energy_total_uj']:.3f} uJ = MAC {t['energy_mac_pj'] / 1e6:.3f} "
             f"+ SRAM {t['energy_sram_pj'] / 1e6:.3f} + DRAM {t['energy_dram_pj'] / 1e6:.3f} ({self.energy_basis})",
         ]
 
@@ -111,7 +107,7 @@ def totals(rows: Sequence[Mapping[str, Any]], machine: Machine) -> dict[str, Any
     total["utilisation"] = total["macs"] / (cycles * machine.array.macs_per_cycle) if cycles else 0.0
     total["alive_bytes"] = max((row["alive_bytes"] for row in rows), default=0)
     total["time_us"] = cycles / machine.clock_hz * 1e6
-    total["energy_total_pj"] = total["energy_mac_pj"] + total["energy_sram_pj"] + total["energy_dram_pj"]
+    total["energy_total_uj"] = (total["energy_mac_pj"] + total["energy_sram_pj"] + total["energy_dram_pj"]) / 1e6
     return total
 
 
@@ -123,10 +119,6 @@ def tool() -> str:
         return "tfcompress (not installed)"
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    return [cell(row) for _, cell in COLUMNS]
-
-
 def _short(name: str) -> str:
     return name if len(name) <= NAME_WIDTH else f"...{name[3 - NAME_WIDTH :]}"
 
@@ -135,19 +127,19 @@ def _percent(part: float, whole: float) -> str:
     return f"{part / whole:.0%}" if whole else "-"
 
 
-def _cycle_share(kind: str) -> Callable[[Mapping[str, Any]], str]:
+def _cycle_share(kind: str) -> Cell:
     return lambda row: _percent(row[f"cycles_{kind}"], row["cycles_total"])
 
 
-def _number(key: str) -> Callable[[Mapping[str, Any]], str]:
+def _number(key: str) -> Cell:
     return lambda row: f"{row[key]:,}"
 
 
-def _nanojoule(memory: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda row: f"{row[f'energy_{memory}_pj'] / 1e3:,.1f}"
+def _nanojoule(part: str) -> Cell:
+    return lambda row: f"{row[f'energy_{part}_pj'] / 1e3:,.1f}"
 
 
-COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("layer", lambda row: _short(row["layer"])),
     ("op", lambda row: row["op"]),
     ("cycles", _number("cycles_total")),
@@ -163,4 +155,8 @@ COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("SRAM nJ", _nanojoule("sram")),
     ("DRAM nJ", _nanojoule("dram")),
     ("order", lambda row: row["loop_order"]),
+)
+
+DATA_COLUMNS: tuple[tuple[str, Cell], ...] = (
+    ("zeros in", lambda row: _percent(row["activation_zeros"], row["activation_count"])),
 )

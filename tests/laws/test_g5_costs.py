@@ -1,0 +1,148 @@
+"""Law G5: costs of layers sum to the total, utilisation is at most 1, more zeros, bandwidth or SRAM never cost more."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tflite_export.ir import Graph, Op, Quantization, Tensor
+from tflite_export.npu import estimate, load, machines
+
+PARTS = ("cycles_useful", "cycles_edge", "cycles_fill_drain", "cycles_memory_stall")
+INTEGERS = (
+    *PARTS, "macs", "vector_ops", "weight_count", "weight_zeros", "weight_stored_bytes", "weight_entropy_bytes",
+    "sram_read_bytes", "sram_write_bytes", "dram_read_bytes", "dram_write_bytes",
+)  # fmt: skip
+
+GRID = Quantization(np.ones(1, np.float32), np.zeros(1, np.int64))
+RELU = {"fused_activation_function": "RELU"}
+FAST = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+def tensor(name, shape, data=None):
+    return Tensor(name, tuple(shape), "int8", GRID, data)
+
+
+def codes(seed, shape, density):
+    """Random int8 codes with a peak at 0, ``1 - density`` of them zero; a lower density zeroes a superset."""
+    random = np.random.default_rng(seed)
+    values = np.clip(np.rint(random.normal(0, 20, shape)), -127, 127)
+    return np.where(random.random(shape) < density, values, 0).astype(np.int8)
+
+
+@st.composite
+def networks(draw):
+    """``density -> Graph``: a convolution (grouped, strided, dilated or depthwise), a sum with itself, a product."""
+    size = st.integers(1, 24)
+    h, w, groups = draw(size), draw(size), draw(st.sampled_from([1, 1, 2, 3]))
+    c, filters = groups * draw(st.integers(1, 40)), groups * draw(st.integers(1, 40))
+    kh, kw, stride, dilation = (draw(st.integers(1, top)) for top in (5, 5, 3, 2))
+    units, depthwise, seed = draw(st.integers(1, 60)), draw(st.booleans()), draw(st.integers(0, 99))
+    out = c if depthwise else filters
+    oh, ow = -(-h // stride), -(-w // stride)
+    options = {"padding": "SAME", "stride_h": stride, "stride_w": stride, **RELU}
+    options |= {"dilation_h_factor": dilation, "dilation_w_factor": dilation}
+
+    def build(density):
+        kernel = (1, kh, kw, c) if depthwise else (filters, kh, kw, c // groups)
+        tensors = (
+            tensor("x", (1, h, w, c)),
+            tensor("kernel", kernel, codes(seed, kernel, density)),
+            tensor("conv", (1, oh, ow, out)),
+            tensor("sum", (1, oh, ow, out)),
+            tensor("flat", (1, oh * ow * out)),
+            tensor("matrix", (units, oh * ow * out), codes(seed, (units, oh * ow * out), density)),
+            tensor("dense", (1, units)),
+        )
+        ops = (
+            Op("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", (0, 1, -1), (2,), options),
+            Op("ADD", (2, 2), (3,), RELU),
+            Op("RESHAPE", (3,), (4,)),
+            Op("FULLY_CONNECTED", (4, 5, -1), (6,)),
+        )
+        return Graph(tensors, ops, (0,), (6,))
+
+    return build
+
+
+def vary(machine, **memory):
+    return replace(machine, memory=replace(machine.memory, **memory))
+
+
+@pytest.fixture(params=machines(), scope="module")
+def machine(request):
+    return load(request.param)
+
+
+def small_sram(machine):
+    """The machine with so little SRAM that most networks must be tiled."""
+    return vary(machine, sram_bytes=6000)
+
+
+@FAST
+@given(build=networks(), tight=st.booleans())
+def test_parts_sum_to_layers_and_layers_to_the_total(machine, build, tight):
+    found = estimate(build(0.5), small_sram(machine) if tight else machine)
+    for row in found.rows:
+        assert sum(row[part] for part in PARTS) == row["cycles_total"]
+        assert all(type(row[key]) is int and row[key] >= 0 for key in INTEGERS)
+    for key in (*INTEGERS, "cycles_total"):
+        assert found.totals[key] == sum(row[key] for row in found.rows)
+
+
+@FAST
+@given(build=networks(), tight=st.booleans())
+def test_utilisation_is_at_most_one(machine, build, tight):
+    found = estimate(build(0.5), small_sram(machine) if tight else machine)
+    assert all(0 <= row["utilisation"] <= 1 for row in [*found.rows, found.totals])
+    assert all(row["cycles_total"] > 0 for row in found.rows if row["op"] != "RESHAPE")
+
+
+def assert_no_dearer(cheap, dear):
+    """Cycles, main-memory bytes and energy, layer by layer."""
+    for a, b in zip([*cheap.rows, cheap.totals], [*dear.rows, dear.totals]):
+        for key in ("cycles_total", "energy_dram_pj"):
+            assert a[key] <= b[key], (a["layer"], key)
+
+
+@FAST
+@given(build=networks(), densities=st.tuples(st.floats(0, 0.8), st.floats(0, 0.8)), tight=st.booleans())
+@pytest.mark.parametrize("weight_format", ["dense", "entropy"])
+def test_more_zeros_never_cost_more(machine, weight_format, build, densities, tight):
+    chip = replace(small_sram(machine) if tight else machine, weight_format=weight_format)
+    low, high = sorted(densities)
+    assert_no_dearer(estimate(build(low), chip), estimate(build(high), chip))
+
+
+@FAST
+@given(build=networks(), factor=st.floats(1, 50), tight=st.booleans())
+@pytest.mark.parametrize("port", ["dram_bytes_per_cycle", "sram_bytes_per_cycle"])
+def test_more_bandwidth_never_costs_more(machine, port, build, factor, tight):
+    chip = small_sram(machine) if tight else machine
+    wider = vary(chip, **{port: factor * getattr(chip.memory, port)})
+    assert_no_dearer(estimate(build(0.5), wider), estimate(build(0.5), chip))
+
+
+@FAST
+@given(build=networks(), sizes=st.tuples(st.integers(1500, 60_000), st.integers(1500, 60_000)))
+@pytest.mark.parametrize("layout", ["nhwc", "nhcwb16"])
+@pytest.mark.parametrize("buffers", [1, 2])
+def test_more_sram_never_costs_more(machine, layout, buffers, build, sizes):
+    small, large = (vary(machine, sram_bytes=size, layout=layout, buffers=buffers) for size in sorted(sizes))
+    assert_no_dearer(estimate(build(0.5), large), estimate(build(0.5), small))
+
+
+def test_a_single_repeated_weight_is_the_exception_that_entropy_coding_makes():
+    """One code alone needs no bits; the first zero among them makes two codes."""
+    weights = np.full((8, 1, 1, 8), 5, np.int8)
+    pruned = weights.copy()
+    pruned[0] = 0
+
+    def coded(kernel):
+        tensors = (tensor("x", (1, 4, 4, 8)), tensor("kernel", kernel.shape, kernel), tensor("y", (1, 4, 4, 8)))
+        graph = Graph(tensors, (Op("CONV_2D", (0, 1, -1), (2,)),), (0,), (2,))
+        return estimate(graph, "ethos-u55-128-like").rows[0]["weight_entropy_bytes"]
+
+    assert coded(weights) == 0 < coded(pruned)

@@ -1,0 +1,159 @@
+"""What a file really holds, read back from its bytes, and whether that is what was asked for.
+
+Compression is promised in Keras and paid out in the flatbuffer. The receipt looks at the flatbuffer alone: how many
+bits the stored codes need, how many of them are zero, what an entropy coder would make of them. Then it compares:
+with the requests that the file carries in its metadata or, if the Keras model is at hand, code by code with that.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tflite_export import measures
+from tflite_export.files import write_atomically
+from tflite_export.flatbuffer import read
+from tflite_export.flatbuffer.packing import pack
+from tflite_export.ir import Graph, Op, Tensor
+from tflite_export.requests import from_metadata, overdrawn
+from tflite_export.table import table
+
+COLUMNS = (
+    "tensor", "op", "shape", "dtype", "bits", "true_bits", "distinct", "zeros_percent", "pattern", "raw_bytes",
+    "entropy_bytes", "zlib_bytes", "shift_only",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a file holds.
+
+    Attributes:
+        rows: One per constant tensor: ``tensor``, ``op`` that reads it, ``shape``, ``dtype``, declared ``bits`` and
+            ``true_bits`` that its codes need, ``distinct`` values, ``zeros_percent``, N:M ``pattern``, ``raw_bytes``
+            as stored, ``entropy_bytes`` of an ideal coder with its table, ``zlib_bytes``, and ``shift_only``, whether
+            all its requantisation multipliers are powers of two (None where the question makes no sense).
+        requests: One per quantised slot: ``layer``, ``slot``, ``tensor``, ``requested_bits``, ``delivered_bits``,
+            ``ok``, ``note``; with a Keras model also zeros and distinct values on both sides.
+        totals: Sums over distinct constants, and ``file_bytes``, ``file_zlib_bytes``.
+        problems: What the file claims or was asked for, and does not hold.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    requests: Sequence[Mapping[str, Any]]
+    totals: Mapping[str, int]
+    problems: Sequence[str]
+
+    @property
+    def ok(self) -> bool:
+        """Everything that was asked for is in the file, and nothing is declared narrower than it is."""
+        return not self.problems
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Writes the rows."""
+        stream = io.StringIO(newline="")
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(path, stream.getvalue().encode())
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Writes everything."""
+        content = {"rows": self.rows, "requests": self.requests, "totals": self.totals, "problems": self.problems}
+        write_atomically(path, json.dumps(content, indent=1).encode())
+
+    def __str__(self) -> str:
+        header = ("tensor", "read by", "shape", "type", "bits", "distinct", "zeros", "N:M", "bytes", "entropy", "zlib")
+        lines = [_line(row) for row in self.rows]
+        keys = ("raw_bytes", "entropy_bytes", "zlib_bytes")
+        lines.append(("all constants", *[""] * 7, *(f"{self.totals[key]:,}" for key in keys)))
+        size = f"{self.totals['file_bytes']:,} bytes in the file, {self.totals['file_zlib_bytes']:,} with zlib."
+        return "\n".join([table(header, lines, left=4), "", size, *self._verdict()])
+
+    def _verdict(self) -> Iterator[str]:
+        if self.ok:
+            yield f"All {len(self.requests)} requests are delivered." if self.requests else "Nothing was asked for."
+        else:
+            yield "NOT delivered:"
+            yield from (f"  {problem}" for problem in self.problems)
+
+
+def receipt(blob: bytes, keras_model: Any = None) -> Receipt:
+    """Reads a file back and says what it holds.
+
+    Args:
+        blob: The flatbuffer.
+        keras_model: The model that was exported. Its deployed codes must then be in the file, up to the sign and
+            scale of an output channel, which folding a batch norm moves.
+
+    Raises:
+        ValueError: ``blob`` is not a model that can be read.
+    """
+    graph = read(blob)
+    readers = {index: op for op in reversed(graph.ops) for index in op.inputs}
+    constants = [(i, t) for i, t in enumerate(graph.tensors) if t.data is not None]
+    rows = [_row(graph, tensor, readers.get(index)) for index, tensor in constants]
+    if keras_model is None:
+        requests = from_metadata(graph)
+    else:
+        from tflite_export.delivery import from_keras
+
+        requests = from_keras(graph, keras_model)
+    failed = [f"{r['layer']}: {r['slot']}: {r['note']}" for r in requests if not r["ok"]]
+    return Receipt(tuple(rows), tuple(requests), _totals(blob, constants), (*overdrawn(graph), *failed))
+
+
+def _row(graph: Graph, tensor: Tensor, reader: Op | None) -> dict[str, Any]:
+    codes = np.asarray(tensor.data)
+    stored = pack(codes, tensor.dtype)
+    return {
+        "tensor": tensor.name,
+        "op": reader.kind if reader else "",
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "bits": tensor.quantization.bits if tensor.quantization else None,
+        "true_bits": measures.true_bits(codes),
+        "distinct": len(np.unique(codes)),
+        "zeros_percent": round(100 * float(np.mean(codes == 0)), 2) if codes.size else 0.0,
+        "pattern": measures.pattern(codes) if tensor.quantization else "",
+        "raw_bytes": len(stored),
+        "entropy_bytes": min(len(stored), measures.entropy_bytes(codes)),
+        "zlib_bytes": measures.zlib_bytes(stored),
+        "shift_only": _shift_only(graph, tensor, reader),
+    }
+
+
+def _shift_only(graph: Graph, tensor: Tensor, reader: Op | None) -> bool | None:
+    """Asked of weights only: the second input of an op with a bias behind it."""
+    if reader is None or len(reader.inputs) < 3 or graph.tensors[reader.inputs[1]] is not tensor:
+        return None
+    return measures.shift_only(graph.tensors[reader.inputs[0]], tensor, graph.tensors[reader.outputs[0]])
+
+
+def _totals(blob: bytes, constants: Sequence[tuple[int, Tensor]]) -> dict[str, int]:
+    """Constants that share a buffer count once."""
+    distinct = {(t.dtype, t.data.tobytes()): t for _, t in constants if t.data is not None}.values()
+    stored = {id(t): pack(np.asarray(t.data), t.dtype) for t in distinct}
+    return {
+        "elements": sum(np.asarray(t.data).size for t in distinct),
+        "zeros": sum(int(np.count_nonzero(np.asarray(t.data) == 0)) for t in distinct),
+        "raw_bytes": sum(map(len, stored.values())),
+        "entropy_bytes": sum(min(len(stored[id(t)]), measures.entropy_bytes(np.asarray(t.data))) for t in distinct),
+        "zlib_bytes": sum(map(measures.zlib_bytes, stored.values())),
+        "file_bytes": len(blob),
+        "file_zlib_bytes": measures.zlib_bytes(blob),
+    }
+
+
+def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
+    declared = row["bits"] or row["true_bits"]
+    bits = f"{row['true_bits']}" if declared == row["true_bits"] else f"{row['true_bits']} of {declared}"
+    zeros = f"{row['zeros_percent']:.1f} %"
+    sizes = (f"{row[key]:,}" for key in ("raw_bytes", "entropy_bytes", "zlib_bytes"))
+    shape = "x".join(map(str, row["shape"]))
+    return (row["tensor"], row["op"], shape, row["dtype"], bits, f"{row['distinct']:,}", zeros, row["pattern"], *sizes)
