@@ -11,6 +11,17 @@ from tfcompress.transform import Chain, Transform
 from tfcompress.version import __version__
 
 __all__ = [
-    "Chain", "Compressed", "Grid", "Report", "Transform", "calibrate", "compress", "deployed", "load_recipe", "report",
-    "save_recipe", "strip", "__version__",
+    "Chain",
+    "Compressed",
+    "Grid",
+    "Report",
+    "Transform",
+    "__version__",
+    "calibrate",
+    "compress",
+    "deployed",
+    "load_recipe",
+    "report",
+    "save_recipe",
+    "strip",
 ]  # fmt: skip

@@ -98,7 +98,7 @@ class _Compress:
     def calibrate(self) -> None:
         """Calibrates the new transforms on the weights, behind what was there before."""
         for variable, old, new in self.fresh:
-            x = ops.convert_to_tensor(variable)
+            x = slots.tensor(variable)
             new.calibrate(x if old is None else old(x, training=False))
 
     def _weight_transform(self, layer: Any, slot: str, prototype: Any, old: Transform | None, where: str) -> Transform:
@@ -108,7 +108,7 @@ class _Compress:
         self.fresh.append((variable, old, new))
         if old is None:
             return new
-        _check_grid(old, ops.convert_to_tensor(variable), new, where)
+        _check_grid(old, slots.tensor(variable), new, where)
         return Chain([old, new], name=name)
 
 

@@ -61,7 +61,7 @@ class Compressed(keras.layers.Wrapper):
                 f"Layer '{layer.name}': `transforms` must be a non-empty dict of slot -> Transform. "
                 f"Received: transforms={transforms}"
             )
-        self.transforms = dict(transforms)
+        self.transforms: dict[str, Transform] = dict(transforms)
         self.supports_masking = layer.supports_masking
         self._once = OncePerStep()
 
@@ -85,7 +85,7 @@ class Compressed(keras.layers.Wrapper):
 
     def effective(self, slot: str, training: bool = False) -> Any:
         """The weight that the layer computes with: the transformed value of the latent weight under ``slot``."""
-        value = ops.convert_to_tensor(slots.weight(self.layer, slot))
+        value = slots.tensor(slots.weight(self.layer, slot))
         transform = self.transforms.get(slot)
         return value if transform is None else transform(value, training=training)
 
@@ -153,9 +153,9 @@ def deployed(layer: keras.layers.Layer, slot: str) -> tuple[np.ndarray, Grid | N
     Raises:
         ValueError: The layer has no such slot; the message lists those it has.
     """
-    if not isinstance(layer, Compressed):
-        return np.asarray(slots.weight(layer, slot)), None
-    latent = slots.weight(layer.layer, slot)
-    weight = ops.convert_to_numpy(ops.cast(layer.effective(slot), latent.dtype))
-    transform = layer.transforms.get(slot)
-    return weight, None if transform is None else transform.grid(ops.convert_to_tensor(latent))
+    latent = slots.weight(layer.layer if isinstance(layer, Compressed) else layer, slot)
+    transform = layer.transforms.get(slot) if isinstance(layer, Compressed) else None
+    if transform is None:
+        return slots.numpy(latent), None
+    weight = ops.cast(transform(slots.tensor(latent), training=False), latent.dtype)
+    return np.array(ops.convert_to_numpy(weight)), transform.grid(slots.tensor(latent))

@@ -2,8 +2,8 @@
 
     delivered     bits of the narrowest integer that holds every code; the float's own width if there is no grid
     bytes         count * delivered / 8, and the codebook if there is one
-    coded bytes   what an ideal entropy coder needs: count * entropy / 8, and the table of what the codes stand for
-                  (the codebook; without a grid every distinct value), never more than ``bytes``
+    coded bytes   what an ideal coder of single values needs: count * entropy / 8, and a table with one entry per
+                  distinct value, the value and a byte for its probability; never more than ``bytes``
 
 Scales of a grid are not counted.
 """
@@ -89,7 +89,7 @@ def _weight_rows(call: Call) -> Iterator[dict[str, Any]]:
     transforms = call.layer.transforms if isinstance(call.layer, Compressed) else {}
     for slot, variable in slots.variables(inner).items():
         if id(variable) in stored:
-            weight, grid = deployed(call.layer, slot) if slot in transforms else (ops.convert_to_numpy(variable), None)
+            weight, grid = deployed(call.layer, slot) if slot in transforms else (slots.numpy(variable), None)
             yield _row(call.path, slot, transforms.get(slot), tuple(weight.shape), **_counts(weight, grid))
 
 
@@ -121,10 +121,10 @@ def _counts(weight: np.ndarray, grid: Grid | None) -> dict[str, Any]:
         codes, grid = None, None
     symbols, numbers = np.unique(weight if codes is None else codes, return_counts=True)
     bits = weight.dtype.itemsize * 8 if grid is None else _width(symbols, grid)
-    table = 4 * len(grid.values) if grid is not None and grid.values is not None else 0
-    raw = math.ceil(weight.size * bits / 8) + table
-    entropy = float(np.sum(numbers * np.log2(weight.size / numbers))) / 8
-    coded = math.ceil(entropy) + (table if grid is not None else len(symbols) * weight.dtype.itemsize)
+    codebook = 0 if grid is None or grid.values is None else 4 * len(grid.values)
+    raw = math.ceil(weight.size * bits / 8) + codebook
+    entropy = float(np.sum(numbers * np.log2(weight.size / numbers)))
+    coded = math.ceil(entropy / 8) + codebook + len(symbols) * (math.ceil(bits / 8) + 1)
     return {
         "delivered": bits,
         "zeros": float(np.mean(weight == 0)),

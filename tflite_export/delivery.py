@@ -93,7 +93,7 @@ def _weight(graph: Graph, call: Call, slot: str, tensors: Mapping[str, int]) -> 
     if grid is None:
         record.update(ok=True, note="", delivered_bits=measures.true_bits(found))
     else:
-        deliver_width(record, tensor, None)
+        deliver_width(record, tensor, None, codebook=grid.values is not None)
     if record["ok"]:
         differs = _zeros_lost if grid is None else _codes_differ if grid.values is None else _values_differ
         if problem := _difference(graph, index, asked.astype(np.float64), differs):
@@ -123,10 +123,10 @@ def _codes_differ(asked: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def _values_differ(asked: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Rows must be equal up to one factor each, found by least squares."""
-    norm = np.sum(asked * asked, axis=1, keepdims=True)
-    factor = np.sum(asked * found, axis=1, keepdims=True) / np.where(norm > 0, norm, 1)
-    return np.abs(found - factor * asked) > 1e-3
+    """Rows must be equal up to one factor each, the median ratio, which a few false values do not move."""
+    ratios = np.divide(found, asked, out=np.full(found.shape, np.nan), where=asked != 0)
+    ratios[np.all(asked == 0, axis=1)] = 0.0
+    return np.abs(found - np.nanmedian(ratios, axis=1, keepdims=True) * asked) > 1e-3
 
 
 def _zeros_lost(asked: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -14,16 +14,21 @@ SAME_CODES = ("RESHAPE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "CONCATENATION", "TRA
 """Ops whose output holds no code outside the range of their inputs'."""
 
 
-def true_bits(codes: np.ndarray) -> int:
-    """Smallest width that holds ``codes`` (any shape): two's complement if signed; floats keep theirs."""
+def true_bits(codes: np.ndarray, low: int | None = None) -> int:
+    """Smallest width that holds ``codes`` (any shape): two's complement if signed; floats keep theirs.
+
+    Codes of a narrow feature map count from the lowest of the map, ``low``.
+    """
     if codes.dtype.kind == "f":
         return 8 * codes.dtype.itemsize
     if not codes.size:
         return 1
-    low, high = int(codes.min()), int(codes.max())
+    lowest, highest = int(codes.min()), int(codes.max())
+    if low is not None and lowest >= low:
+        return max(1, (highest - low).bit_length())
     if codes.dtype.kind != "i":
-        return max(1, high.bit_length())
-    return 1 + max(high.bit_length() if high >= 0 else 0, (-low - 1).bit_length() if low < 0 else 0)
+        return max(1, highest.bit_length())
+    return 1 + max(highest.bit_length() if highest >= 0 else 0, (-lowest - 1).bit_length() if lowest < 0 else 0)
 
 
 def entropy_bytes(codes: np.ndarray) -> int:
@@ -37,6 +42,19 @@ def entropy_bytes(codes: np.ndarray) -> int:
     bits = -float(np.sum(counts * np.log2(share))) if codes.size else 0.0
     table = len(values) * (codes.dtype.itemsize + 1)
     return min(codes.nbytes, int(np.ceil(bits / 8)) + table)
+
+
+def codebook_size(codes: np.ndarray, axis: int | None) -> int:
+    """Values of a codebook in which all ``codes`` are found.
+
+    Each slice along ``axis`` may use the codebook with all signs turned, as folding a batch norm leaves it; None means
+    that no slice does. Slices are turned one after the other, so the smallest such codebook may be smaller yet.
+    """
+    rows = [codes] if axis is None else np.moveaxis(codes, axis, 0)
+    book: set[int] = set()
+    for values in sorted((set(np.unique(row).tolist()) for row in rows), key=len, reverse=True):
+        book |= min(values, {-value for value in values}, key=lambda turned: len(turned - book))
+    return len(book)
 
 
 def zlib_bytes(data: bytes) -> int:

@@ -117,7 +117,7 @@ def _row(graph: Graph, tensor: Tensor, reader: Op | None) -> dict[str, Any]:
         "shape": list(tensor.shape),
         "dtype": tensor.dtype,
         "bits": tensor.quantization.bits if tensor.quantization else None,
-        "true_bits": measures.true_bits(codes),
+        "true_bits": measures.true_bits(codes, tensor.quantization.low if tensor.quantization else None),
         "distinct": len(np.unique(codes)),
         "zeros_percent": round(100 * float(np.mean(codes == 0)), 2) if codes.size else 0.0,
         "pattern": measures.pattern(codes) if tensor.quantization else "",

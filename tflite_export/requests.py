@@ -50,24 +50,33 @@ def from_metadata(graph: Graph) -> list[dict[str, Any]]:
     return found
 
 
-def deliver_width(record: dict[str, Any], tensor: Tensor, limits: tuple[int, int] | None) -> None:
+def deliver_width(
+    record: dict[str, Any], tensor: Tensor, limits: tuple[int, int] | None, codebook: bool = True
+) -> None:
     """Fills in the bits that ``tensor`` needs, ``limits`` being the codes that a feature map can hold.
 
-    A weight that needs more may still be a codebook: few sizes, an index of the requested bits for each.
+    A weight that needs more may be a codebook, if ``codebook`` says that it may: few values, and an index of the
+    requested bits for each.
     """
     wanted = record["requested_bits"]
     if tensor.data is None:
         bits = 32 if limits is None else max(1, (limits[1] - limits[0]).bit_length())
         record.update(delivered_bits=bits, ok=bits <= wanted, note="" if bits <= wanted else f"can hold {bits} bits")
         return
-    bits, sizes = measures.true_bits(tensor.data), len(np.unique(np.abs(tensor.data.astype(np.float64))))
-    index_bits = max(1, (sizes - 1).bit_length())
+    bits, values = measures.true_bits(tensor.data), _codebook_size(tensor) if codebook else 2**wanted + 1
     if bits <= wanted:
         record.update(delivered_bits=bits, ok=True, note="")
-    elif tensor.dtype.startswith("int") and index_bits <= wanted:
-        record.update(delivered_bits=index_bits, ok=True, note=f"codebook of {sizes} sizes")
+    elif values <= 2**wanted:
+        record.update(delivered_bits=max(1, (values - 1).bit_length()), ok=True, note=f"codebook of {values} values")
     else:
         record.update(delivered_bits=bits, note=f"{wanted} bits requested, {bits} needed ({tensor.dtype})")
+
+
+def _codebook_size(tensor: Tensor) -> int:
+    grid, codes = tensor.quantization, np.asarray(tensor.data)
+    if grid is None or codes.dtype.kind == "f":
+        return codes.size + 2**32
+    return measures.codebook_size(codes, grid.axis if len(grid.scale) > 1 else None)
 
 
 def overdrawn(graph: Graph) -> Iterator[str]:
@@ -76,10 +85,10 @@ def overdrawn(graph: Graph) -> Iterator[str]:
     for index, tensor in enumerate(graph.tensors):
         if tensor.quantization is None or not tensor.dtype.startswith(("int", "uint")):
             continue
+        low, high = ranges.get(index, (0, 0))
         if tensor.data is not None:
-            bits = measures.true_bits(tensor.data)
+            bits = measures.true_bits(tensor.data, tensor.quantization.low)
         else:
-            low, high = ranges.get(index, (0, 0))
             bits = (high - low).bit_length()
         if bits > tensor.quantization.bits:
             claim = f"is declared to have {tensor.quantization.bits} bits, but its codes need {bits}"

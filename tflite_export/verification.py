@@ -11,6 +11,10 @@ JUDGED = (REFERENCE, KERAS)
 """Peers without which nothing is proven. XNNPACK rounds otherwise and is told, not judged."""
 
 
+class PeerFailed(RuntimeError):
+    """A peer cannot be compared; the message says why."""
+
+
 class VerificationError(RuntimeError):
     """The exported integers are not what they should be."""
 
@@ -118,7 +122,7 @@ class Verification:
         if peer == XNNPACK:
             by = f" by up to {worst} LSB" if differing else ""
             return f"XNNPACK differs in {differing:,} of {compared:,} outputs{by}"
-        return f"Keras is within {worst} LSB in {sum(peer in row.peers for row in self.rows)} tensors"
+        return f"Keras is within {worst} LSB (compared tensors: {sum(peer in row.peers for row in self.rows)})"
 
     def __str__(self) -> str:
         shown = [peer for peer in self.peers if peer not in self.failures]

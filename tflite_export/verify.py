@@ -14,11 +14,12 @@ import numpy as np
 
 from tflite_export.flatbuffer import read
 from tflite_export.interpreter.executor import Executor
-from tflite_export.interpreter.prediction import decode, encode
+from tflite_export.interpreter.prediction import encode
 from tflite_export.ir import Graph
 from tflite_export.litert import LiteRT, LiteRTError
-from tflite_export.requests import asked
-from tflite_export.verification import KERAS, REFERENCE, XNNPACK, Difference, Row, Verification, VerificationError
+from tflite_export.verification import (
+    KERAS, REFERENCE, XNNPACK, Difference, PeerFailed, Row, Verification, VerificationError,
+)  # fmt: skip
 
 __all__ = ["Verification", "VerificationError", "verify"]
 
@@ -31,6 +32,9 @@ BATCH = 8
 
 FLOAT_TOLERANCE = 1e-5
 """Of the largest value of a float tensor: sums in float depend on their order."""
+
+FAR = 10**9
+"""Steps between numbers that have no distance: NaN, infinity, tensors of different shape."""
 
 
 def verify(blob: bytes, x: Any, keras_model: Any = None) -> Verification:
@@ -51,23 +55,49 @@ def verify(blob: bytes, x: Any, keras_model: Any = None) -> Verification:
     graph = read(blob)
     executor = Executor(graph)
     inputs = _inputs(graph, x)
-    rows = {i: Row(graph.tensors[i].name, op.kind) for op in graph.ops for i in op.outputs}
-    failures: dict[str, str] = {}
+    comparison = _Comparison(graph)
     with LiteRT("reference") as reference, LiteRT("xnnpack") as xnnpack:
-        peers: dict[str, Peer] = {REFERENCE: _litert(reference, blob), XNNPACK: _litert(xnnpack, blob)}
+        exact = {index: 0 for op in graph.ops for index in op.outputs}
+        peers = [(REFERENCE, _litert(reference, blob), exact), (XNNPACK, _litert(xnnpack, blob), {})]
         if keras_model is not None:
-            peers[KERAS] = _keras(graph, keras_model)
-        allowed = {REFERENCE: dict.fromkeys(rows, 0), KERAS: _rounding(graph) if keras_model is not None else {}}
+            peers.append((KERAS, *_keras(graph, keras_model)))
         for batch in _batches(inputs, BATCH if executor.batchable else 1):
             ours = executor.run(batch, keep=True)
-            for index, row in rows.items():
-                row.elements += ours[index].size
-            for name in [name for name in peers if name not in failures]:
-                try:
-                    _compare(name, peers[name](batch, ours), ours, rows, allowed.get(name, {}))
-                except (LiteRTError, UnmatchedModel) as error:
-                    failures[name] = str(error)
-    return Verification(tuple(rows.values()), tuple(peers), failures, len(inputs[0]))
+            comparison.count(ours)
+            for peer in peers:
+                comparison.ask(*peer, batch, ours)
+    rows, names = tuple(comparison.rows.values()), tuple(name for name, *_ in peers)
+    return Verification(rows, names, comparison.failures, len(inputs[0]))
+
+
+class _Comparison:
+    """What is known so far, batch by batch."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.rows = {index: Row(graph.tensors[index].name, op.kind) for op in graph.ops for index in op.outputs}
+        self.failures: dict[str, str] = {}
+        decoded = [(op.outputs[0], graph.tensors[op.inputs[0]]) for op in graph.ops if op.kind == "DEQUANTIZE"]
+        self.steps = {index: float(t.quantization.scale[0]) for index, t in decoded if t.quantization is not None}
+
+    def count(self, ours: Arrays) -> None:
+        """Counts the values of a batch."""
+        for index, row in self.rows.items():
+            row.elements += ours[index].size
+
+    def ask(self, name: str, peer: Peer, allowed: Mapping[int, int], batch: Sequence[np.ndarray], ours: Arrays) -> None:
+        """Compares a batch with a peer that has not failed yet."""
+        if name in self.failures:
+            return
+        try:
+            theirs = peer(batch, ours)
+        except (LiteRTError, PeerFailed) as error:
+            self.failures[name] = str(error)
+            return
+        for index in self.rows.keys() & theirs.keys():
+            difference = self.rows[index].peers.setdefault(name, Difference(allowed.get(index)))
+            distances = _lsb(ours[index].ravel(), theirs[index].ravel(), self.steps.get(index))
+            difference.differing += int(np.count_nonzero(distances))
+            difference.max_lsb = max(difference.max_lsb, int(distances.max(initial=0)))
 
 
 def _inputs(graph: Graph, x: Any) -> list[np.ndarray]:
@@ -97,81 +127,24 @@ def _litert(runtime: LiteRT, blob: bytes) -> Peer:
     return run
 
 
-class UnmatchedModel(ValueError):
-    """The Keras model is not the one that the file was made from."""
+def _keras(graph: Graph, model: Any) -> tuple[Peer, Mapping[int, int]]:
+    from tflite_export.keras_peer import allowed_steps, keras_peer
+
+    run = keras_peer(graph, model)
+    return lambda inputs, ours: run(ours), allowed_steps(graph)
 
 
-def _keras(graph: Graph, model: Any) -> Peer:
-    """Keras as a peer: each tensor that has a Value's name, computed from the nearest such tensors before it."""
-    import keras
-
-    from tfcompress.structure.expand import expand
-    from tfcompress.structure.replay import replay
-    from tfcompress.structure.trace import trace
-
-    steps = expand(trace(model))
-    values = {value.name: value for call in steps.calls for value in call.outputs}
-    computed = {i for op in graph.ops for i in op.outputs}
-    pairs = {i: values[t.name] for i, t in enumerate(graph.tensors) if t.data is None and t.name in values}
-
-    def run(inputs: Sequence[np.ndarray], ours: Arrays) -> Arrays:
-        known = {value: _shaped(value, decode(ours[i], graph.tensors[i])) for i, value in pairs.items()}
-        if not known:
-            raise UnmatchedModel(f"no tensor of the file has a name of model '{model.name}'")
-        theirs = {}
-        for index in sorted(computed & set(pairs)):
-            target = pairs[index]
-            evaluate = replay(steps, {value: array for value, array in known.items() if value is not target})
-            try:
-                result = keras.ops.convert_to_numpy(evaluate(target))
-            except ValueError as error:
-                raise UnmatchedModel(str(error)) from error
-            theirs[index] = encode(result, graph.tensors[index]).reshape(ours[index].shape)
-        return theirs
-
-    return run
-
-
-def _shaped(value: Any, array: np.ndarray) -> np.ndarray:
-    return array if None in value.shape[1:] else array.reshape(-1, *value.shape[1:])
-
-
-def _rounding(graph: Graph) -> dict[int, int]:
-    """By how many steps a tensor may differ from Keras: one, and what rounding the weights in the export can cause.
-
-    A weight is off by half a step ``s_w`` at most and meets an input of 255 steps ``s_x`` at most, so each product
-    moves the result by ``255 s_x s_w / (2 s_y)`` steps at most.
-    """
-    trained = {f"{layer}/{slot}" for layer, slot, _ in asked(graph)}
-    steps = {}
-    for op in graph.ops:
-        x, w = (graph.tensors[index] for index in (*op.inputs, *op.inputs)[:2])
-        for index in op.outputs:
-            y, caused = graph.tensors[index], 0.0
-            if w.data is not None and w.name not in trained and x.quantization and w.quantization and y.quantization:
-                step = x.quantization.scale[0] * w.quantization.scale.max() / y.quantization.scale[0]
-                caused = float(255 * step / 2) * w.data.size / y.shape[-1]
-            steps[index] = 1 + int(np.ceil(caused))
-    return steps
-
-
-def _compare(peer: str, theirs: Arrays, ours: Arrays, rows: Mapping[int, Row], allowed: Mapping[int, int]) -> None:
-    for index, row in rows.items():
-        if index in theirs:
-            a, b = ours[index].ravel(), theirs[index].ravel()
-            difference = row.peers.setdefault(peer, Difference(allowed=allowed.get(index)))
-            lsb = _lsb(a, b)
-            difference.differing += int(np.count_nonzero(lsb))
-            difference.max_lsb = max(difference.max_lsb, int(lsb.max(initial=0)))
-
-
-def _lsb(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance in steps: of the grid for integers, of ``FLOAT_TOLERANCE`` for floats."""
+def _lsb(a: np.ndarray, b: np.ndarray, step: float | None = None) -> np.ndarray:
+    """Distance in steps: of the grid for integers; of ``step``, or of ``FLOAT_TOLERANCE``, for floats."""
     if a.shape != b.shape:
-        return np.full(max(a.size, b.size), np.iinfo(np.int64).max)
+        return np.full(max(a.size, b.size), FAR)
     if a.dtype.kind != "f":
         return np.abs(a.astype(np.int64) - b.astype(np.int64))
-    largest = float(np.abs(b).max(initial=np.finfo(np.float32).tiny, where=np.isfinite(b)))
+    if step is None:
+        step = FLOAT_TOLERANCE * float(np.abs(b).max(initial=np.finfo(np.float32).tiny, where=np.isfinite(b)))
+        slack = 1.0
+    else:
+        slack = 1e-3
     same = (a == b) | (np.isnan(a) & np.isnan(b))
-    distance = np.abs(a.astype(np.float64) - b, where=~same, out=np.zeros(a.shape)) / (FLOAT_TOLERANCE * largest)
-    return np.nan_to_num(distance, nan=1e9, posinf=1e9).astype(np.int64)
+    distance = np.abs(a.astype(np.float64) - b, where=~same, out=np.zeros(a.shape)) / step
+    return np.nan_to_num(np.ceil(distance - slack), nan=FAR, posinf=FAR).astype(np.int64)

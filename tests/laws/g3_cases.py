@@ -256,6 +256,21 @@ def quantize(draw):
 
 
 @st.composite
+def requantize_bytes(draw):
+    """Between int8 and uint8, as files with uint8 inputs or outputs have it; mostly the same grid moved by 128."""
+    one = draw(grids())
+    other = (
+        grid(one.scale[0], one.zero_point[0] + 128)
+        if draw(st.integers(0, 3))
+        else grid(draw(scales()), draw(ZERO_POINTS) + 128)
+    )
+    ends, fed = [Tensor("x", (1, 256), "int8", one), Tensor("y", (1, 256), "uint8", other)], EVERY_CODE
+    if draw(st.booleans()):
+        ends, fed = ends[::-1], (EVERY_CODE[0].view(np.uint8),)
+    return draw(built("QUANTIZE", ends, inputs=fed))
+
+
+@st.composite
 def dequantize(draw):
     tensors = [Tensor("x", (1, 256), "int8", draw(grids(-60, 60))), Tensor("y", (1, 256), "float32")]
     return draw(built("DEQUANTIZE", tensors, inputs=EVERY_CODE))
@@ -345,6 +360,7 @@ CASES = {
     "RELU_N1_TO_1": (on_every_code("RELU_N1_TO_1", WIDE, WIDE), 40),
     "QUANTIZE": (quantize(), 60),
     "QUANTIZE int8": (on_every_code("QUANTIZE", WIDE, WIDE), 60),
+    "QUANTIZE uint8": (requantize_bytes(), 30),
     "DEQUANTIZE": (dequantize(), 40),
     "PAD": (pad("PAD"), 50),
     "PADV2": (pad("PADV2"), 50),

@@ -135,7 +135,7 @@ def test_more_sram_never_costs_more(machine, layout, buffers, build, sizes):
 
 
 def test_a_single_repeated_weight_is_the_exception_that_entropy_coding_makes():
-    """One code alone needs no bits; the first zero among them makes two codes."""
+    """One code alone needs no bits but its table; the first zero among them makes two codes."""
     weights = np.full((8, 1, 1, 8), 5, np.int8)
     pruned = weights.copy()
     pruned[0] = 0
@@ -145,4 +145,4 @@ def test_a_single_repeated_weight_is_the_exception_that_entropy_coding_makes():
         graph = Graph(tensors, (Op("CONV_2D", (0, 1, -1), (2,)),), (0,), (2,))
         return estimate(graph, "ethos-u55-128-like").rows[0]["weight_entropy_bytes"]
 
-    assert coded(weights) == 0 < coded(pruned)
+    assert coded(weights) < coded(pruned)

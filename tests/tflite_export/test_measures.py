@@ -26,6 +26,11 @@ def test_true_bits_are_the_smallest_twos_complement_that_fits(codes, bits):
     assert measures.true_bits(np.array(codes, np.int8)) == bits
 
 
+def test_codes_of_a_narrow_map_count_from_its_lowest():
+    assert measures.true_bits(np.array([112, 127], np.int8), low=112) == 4
+    assert measures.true_bits(np.array([111, 127], np.int8), low=112) == 8
+
+
 def test_unsigned_codes_need_no_sign_bit_and_floats_keep_theirs():
     assert measures.true_bits(np.array([0, 255], np.uint8)) == 8
     assert measures.true_bits(np.array([0, 1], np.uint8)) == 1
@@ -61,6 +66,16 @@ def test_what_would_grow_is_stored_raw():
 )
 def test_the_tightest_pattern_along_the_input_channels(row, expected):
     assert measures.pattern(np.array([row, row], np.int8)) == expected
+
+
+def test_a_codebook_may_be_turned_in_a_channel():
+    codes = np.array([[1, 2, 64], [-1, -2, -64], [1, 64, 64]], np.int8)
+    assert measures.codebook_size(codes, axis=0) == 3
+    assert measures.codebook_size(codes, axis=None) == 6
+
+
+def test_both_signs_in_one_channel_count_twice():
+    assert measures.codebook_size(np.array([[-1, 1], [-1, 1]], np.int8), axis=0) == 2
 
 
 def test_a_vector_has_no_pattern():

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
 from tfcompress.structure import slots
 from tfcompress.structure.trace import Call, Trace, Value, trace
@@ -164,7 +162,7 @@ def _copy_state(layer: Any, copy: Any) -> None:
             f"Received: {list(new)}. Create all weights in `__init__` or `build`, not in `call`."
         )
     for path, variable in old.items():
-        new[path].assign(np.array(ops.convert_to_numpy(variable)))  # a copy: JAX would share, and free, the array
+        new[path].assign(slots.numpy(variable))
         if new[path].trainable != variable.trainable:
             new[path].trainable = variable.trainable
     if isinstance(copy, keras.layers.Normalization):

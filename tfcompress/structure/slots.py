@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 OUTPUT = "output"
 """The slot that is not a weight: the tensor behind the layer's fused group."""
@@ -21,12 +22,12 @@ TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTrans
 
 def variables(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
     """All variables of a layer and its sublayers by attribute path; seeds and the states of stateful RNNs too."""
-    return {path: variable for path, variable, _ in _walk(layer, "", {id(layer)})}
+    return {path: variable for path, variable, _ in _all(layer)}
 
 
 def weight_slots(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
     """The weights that a transform may replace: those the optimizer trains, or would if they were not frozen."""
-    return {path: v for path, v, owner in _walk(layer, "", {id(layer)}) if v.trainable or _is_frozen(path, v, owner)}
+    return {path: v for path, v, owner in _all(layer) if v.trainable or _is_frozen(path, v, owner)}
 
 
 def _is_frozen(path: str, variable: keras.Variable, owner: Any) -> bool:
@@ -54,6 +55,16 @@ def weight(layer: keras.layers.Layer, slot: str) -> keras.Variable:
     )
 
 
+def tensor(variable: keras.Variable) -> Any:
+    """A variable's value as a tensor, which ``ops.convert_to_tensor`` does not give on TensorFlow."""
+    return ops.cast(variable, variable.dtype)
+
+
+def numpy(variable: keras.Variable) -> np.ndarray:
+    """A copy of a variable's value: on JAX, the next training step frees the array itself."""
+    return np.array(ops.convert_to_numpy(tensor(variable)))
+
+
 def matching(layer: keras.layers.Layer, slot: str) -> list[str]:
     """The weights that a rule means by ``slot``: the one of that path, else all whose path ends in it.
 
@@ -66,7 +77,7 @@ def matching(layer: keras.layers.Layer, slot: str) -> list[str]:
 
 def weight_defaults(layer: keras.layers.Layer, slot: str) -> dict[str, Any]:
     """Values of those arguments of a transform on a weight that its prototype left at None."""
-    (owner,) = (owner for path, _, owner in _walk(layer, "", {id(layer)}) if path == slot)
+    (owner,) = (owner for path, _, owner in _all(layer) if path == slot)
     rank = len(weight(layer, slot).shape)
     axis = channel_axes(owner, slot.rpartition(".")[2]) if rank > 1 else ()
     return {"axis": axis, "signed": True, "narrow_range": True}
@@ -97,8 +108,16 @@ def channel_axes(layer: Any, name: str) -> tuple[int, ...]:
     return (-1,)
 
 
+def _all(layer: Any) -> list[tuple[str, keras.Variable, Any]]:
+    """(path, variable, owner) of every variable; one that no attribute leads to is called ``variables.3``."""
+    seen = {id(layer)}
+    found = list(_walk(layer, "", seen))
+    hidden = [(k, v) for k, v in enumerate(getattr(layer, "variables", ())) if id(v) not in seen]
+    return found + [(f"variables.{k}", variable, layer) for k, variable in hidden]
+
+
 def _walk(owner: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Variable, Any]]:
-    """Yields (path, variable, layer or container that holds it), each variable once, an owner's own before others."""
+    """Yields (path, variable, owner), each variable once, an owner's own before those of its members."""
     members = [(name, value) for name, value in _members(owner) if id(value) not in seen]
     seen.update(id(value) for _, value in members)
     yield from ((f"{prefix}{name}", value, owner) for name, value in members if isinstance(value, keras.Variable))
@@ -109,13 +128,14 @@ def _walk(owner: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.
 
 def _members(owner: Any) -> list[tuple[str, Any]]:
     """What an owner holds, under the names that users write: ``kernel`` for Keras' own ``_kernel``."""
-    if isinstance(owner, dict):
-        members = [(str(key), value) for key, value in owner.items()]
-    elif isinstance(owner, (list, tuple)):
-        members = [(str(k), value) for k, value in enumerate(owner)]
-    else:  # private lists and dicts are Keras' bookkeeping: they name again what the layer holds under better names
-        members = [(n, v) for n, v in vars(owner).items() if not (isinstance(v, CONTAINERS) and n.startswith("_"))]
-    return [(_public(owner, n, v), v) for n, v in members if isinstance(v, (*HOLDERS, *CONTAINERS))]
+    if isinstance(owner, keras.Model):
+        return [(layer.name, layer) for layer in owner.layers]
+    if isinstance(owner, (list, tuple, dict)):
+        items = owner.items() if isinstance(owner, dict) else enumerate(owner)
+        return [(str(name), value) for name, value in items if isinstance(value, (*HOLDERS, *CONTAINERS))]
+    members = [(n, v) for n, v in vars(owner).items() if n not in BOOKKEEPING and not n.startswith("_self_")]
+    named = [(_public(owner, n, v), v) for n, v in members if isinstance(v, HOLDERS)]
+    return named + [(n, v) for n, v in members if isinstance(v, CONTAINERS)]
 
 
 def _public(owner: Any, name: str, value: Any) -> str:
@@ -125,3 +145,8 @@ def _public(owner: Any, name: str, value: Any) -> str:
 
 CONTAINERS = (list, tuple, dict)
 HOLDERS = (keras.Variable, layers.Layer, keras.random.SeedGenerator)
+BOOKKEEPING = (
+    "_layers", "_trainable_variables", "_non_trainable_variables", "_seed_generators", "_metrics", "_losses",
+    "_inbound_nodes", "_outbound_nodes", "_build_shapes_dict",
+)  # fmt: skip
+"""Where Keras lists again what a layer holds under better names, or what is no part of it."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfcompress.grid import Grid
 from tflite_export.ir import Quantization
+from tflite_export.passes.linear import signed_bits
 
 LOW, HIGH = -128, 127
 
@@ -36,15 +37,15 @@ def weight_grid(
         raise Unsupported(f"the weight '{slot}' does not lie on the grid that its transform reports")
     if codes.min(initial=0) < LOW or codes.max(initial=0) > HIGH:
         raise Unsupported(
-            f"the codes of '{slot}' run from {codes.min():.0f} to {codes.max():.0f} ({grid.bits} bits), and int8 "
+            f"the codes of '{slot}' run from {codes.min():.0f} to {codes.max():.0f} ({grid.bits} bits), but int8 "
             f"holds {LOW} to {HIGH}: quantise it to 8 bits or fewer"
         )
     per_channel = _per_channel(np.broadcast_to(scale, data.shape), slot, channel_axis, layout)
     uniform = scale.size == 1
-    bits = grid.bits if grid.values is None else int(np.abs(codes).max(initial=1)).bit_length() + 1
+    bits = signed_bits(codes) if grid.values is not None else min(8, max(grid.bits, signed_bits(codes)))
     scales = per_channel[:1] if uniform else per_channel
     zero = np.zeros(len(scales), np.int64)
-    return Quantization(scales, zero, axis=0 if uniform else channel_axis, bits=min(bits, 8))
+    return Quantization(scales, zero, axis=0 if uniform else channel_axis, bits=bits)
 
 
 def _per_channel(

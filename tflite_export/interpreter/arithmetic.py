@@ -19,10 +19,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 INT8_LOW, INT8_HIGH = -128, 127
-CODES = np.arange(INT8_LOW, INT8_HIGH + 1, dtype=np.int64)
-"""Every int8 code in ascending order: what a table over one int8 input is computed from."""
 
 
 class Rescale(NamedTuple):
@@ -46,7 +45,7 @@ class Rescale(NamedTuple):
 BIAS, POWER, MULTIPLIER, MASK, HALF, RIGHT = range(6)
 
 
-def round_half_away(x: np.ndarray) -> np.ndarray:
+def round_half_away(x: ArrayLike) -> np.ndarray:
     """C ``round``: nearest integer, halves away from zero, in the float type of ``x``."""
     whole = np.trunc(x)
     return whole + np.copysign(np.abs(x - whole) >= 0.5, x).astype(whole.dtype)

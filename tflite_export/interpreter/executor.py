@@ -69,19 +69,20 @@ class Executor:
         for op, kernel, dead in zip(self.graph.ops, self._kernels, self._dead):
             results = kernel(*(values[k] if k >= 0 else None for k in op.inputs))
             for index, value in zip(op.outputs, results):
-                self._check_shape(op, index, value)
+                self._check(op, index, value)
                 values[index] = value if observe is None else observe(index, value)
             if not keep:
                 for index in dead:
                     del values[index]
         return values if keep else {index: values[index] for index in self.graph.outputs}
 
-    def _check_shape(self, op: Op, index: int, value: np.ndarray) -> None:
+    def _check(self, op: Op, index: int, value: np.ndarray) -> None:
         tensor = self.graph.tensors[index]
-        if value.ndim != len(tensor.shape) or value.shape[1:] != tensor.shape[1:]:
+        fits = value.ndim == len(tensor.shape) and value.shape[1:] == tensor.shape[1:]
+        if not fits or value.dtype != STORAGE[tensor.dtype]:
             raise ValueError(
-                f"{op.kind}: tensor {tensor.name!r} should have shape {tensor.shape} by the file, but inputs and options "
-                f"make it {value.shape}. Repair the file"
+                f"{op.kind}: tensor {tensor.name!r} is {tensor.dtype}, {tensor.shape} by the file, but its inputs and "
+                f"options make it {value.dtype}, {value.shape}. Repair the file"
             )
 
     def _samples(self, inputs: Sequence[np.ndarray]) -> int | None:

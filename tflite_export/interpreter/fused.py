@@ -12,7 +12,7 @@ def _rescale(
 ) -> np.int8:
     """MBQM, zero point, clip, in wrapping int32; ``* power`` is the shift to the left.
 
-    The rule comes in parts, as `Rescale` has them: taken apart inside a loop it would keep the loop from being vectorised.
+    The rule comes in parts, as `Rescale` has them: taken apart inside a loop, it would keep that from being vectorised.
     """
     shifted = np.int32(np.int32(x + table[BIAS, channel]) * table[POWER, channel])
     value = np.int32((np.int64(shifted) * np.int64(table[MULTIPLIER, channel]) + (1 << 30)) >> 31)
@@ -70,10 +70,10 @@ def depthwise(
 
 @njit(cache=True)
 def add(a: np.ndarray, b: np.ndarray, table_a: np.ndarray, table_b: np.ndarray, rule: Rescale, out: np.ndarray) -> None:
-    """``out = rescale(table_a[a] + table_b[b])`` over flat int8 arrays; tables are indexed by ``code + 128``."""
+    """``out = rescale(table_a[a] + table_b[b])`` over flat arrays; ``a`` and ``b`` are the bytes of the codes."""
     table, zero_point, low, high = rule
     for k in range(out.size):
-        total = np.int32(table_a[np.int64(a[k]) + 128] + table_b[np.int64(b[k]) + 128])
+        total = np.int32(table_a[a[k]] + table_b[b[k]])
         out[k] = _rescale(total, 0, table, zero_point, low, high)
 
 

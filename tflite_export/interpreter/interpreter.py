@@ -203,8 +203,9 @@ class Interpreter:
 
     def _shape(self, index: int) -> tuple[int, ...]:
         tensor = self._graph.tensors[index]
-        resized = self._samples is not None and tensor.data is None and tensor.shape[:1] == (1,)
-        return (self._samples, *tensor.shape[1:]) if resized else tensor.shape
+        if self._samples is None or tensor.data is not None or tensor.shape[:1] != (1,):
+            return tensor.shape
+        return (self._samples, *tensor.shape[1:])
 
     def _details(self, index: int) -> dict[str, Any]:
         return details(index, self._graph.tensors[index], self._shape(index))
@@ -229,10 +230,10 @@ class Interpreter:
 def _content(model_path: str | os.PathLike[str] | None, model_content: bytes | None) -> bytes:
     if model_path and model_content:
         raise ValueError("Can't both provide `model_path` and `model_content`")
-    if not model_path and not model_content:
-        raise ValueError("`model_path` or `model_content` must be specified.")
     if model_content:
         return bytes(model_content)
+    if not model_path:
+        raise ValueError("`model_path` or `model_content` must be specified.")
     try:
         with open(os.fspath(model_path), "rb") as file:
             return file.read()

@@ -6,7 +6,7 @@ from typing import NoReturn
 import numpy as np
 
 from tflite_export.interpreter.arithmetic import ACTIVATIONS, activation_range
-from tflite_export.ir import Op, Tensor
+from tflite_export.ir import Op, Quantization, Tensor
 
 Kernel = Callable[..., tuple[np.ndarray, ...]]
 """What ``prepare(op, tensors)`` returns: takes the op's inputs (None for an absent one), returns its outputs."""
@@ -53,15 +53,32 @@ def output(op: Op, tensors: Sequence[Tensor]) -> Tensor:
     return tensors[op.outputs[0]]
 
 
+def common_type(op: Op, tensors: Sequence[Tensor], *positions: int) -> str:
+    """The type, "float32" or "int8", that the inputs at ``positions`` and the output all have."""
+    first, *rest = [*(required(op, tensors, position) for position in positions), output(op, tensors)]
+    if first.dtype not in ("float32", "int8"):
+        refuse_type(op, first, "float32 or int8")
+    for tensor in rest:
+        if tensor.dtype != first.dtype:
+            refuse_type(op, tensor, first.dtype)
+    return first.dtype
+
+
+def grid(op: Op, tensor: Tensor) -> Quantization:
+    """The grid of a quantised tensor."""
+    if tensor.quantization is None:
+        refuse(op, tensor, "expected a scale and a zero point. Quantise it")
+    if not np.all(np.isfinite(tensor.quantization.scale) & (tensor.quantization.scale > 0)):
+        refuse(op, tensor, f"scales must be positive and finite. Received: {tensor.quantization.scale}")
+    return tensor.quantization
+
+
 def affine(op: Op, tensor: Tensor) -> tuple[np.float32, int]:
     """Scale and zero point of a tensor quantised as a whole."""
-    grid = tensor.quantization
-    if grid is None or len(grid.scale) != 1:
-        refuse(op, tensor, "expected one scale and one zero point. Quantise it per tensor")
-    scale, zero_point = np.float32(grid.scale[0]), int(grid.zero_point[0])
-    if not (np.isfinite(scale) and scale > 0):
-        refuse(op, tensor, f"the scale must be positive and finite. Received: scale={scale}")
-    return scale, zero_point
+    whole = grid(op, tensor)
+    if len(whole.scale) != 1:
+        refuse(op, tensor, f"expected one scale. Received: {len(whole.scale)}. Quantise it per tensor")
+    return np.float32(whole.scale[0]), int(whole.zero_point[0])
 
 
 def activation(op: Op, tensors: Sequence[Tensor]) -> str:
@@ -73,7 +90,7 @@ def activation(op: Op, tensors: Sequence[Tensor]) -> str:
 
 
 def limits(op: Op, tensors: Sequence[Tensor], name: str | None = None) -> tuple[int, int, int]:
-    """Zero point of the int8 output, lowest and highest code that the activation (by default the fused one) lets through.
+    """Zero point of the int8 output, lowest and highest code that an activation (or else the fused one) lets through.
 
     LiteRT refuses a scale so small that the code of a bound leaves int32.
     """
@@ -85,13 +102,16 @@ def limits(op: Op, tensors: Sequence[Tensor], name: str | None = None) -> tuple[
     return zero_point, *activation_range(name, scale, zero_point)
 
 
-def same_grid(op: Op, tensors: Sequence[Tensor], x: Tensor) -> None:
-    """Refuses an int8 input ``x`` whose scale or zero point is not exactly that of the output."""
+def same_grid(op: Op, tensors: Sequence[Tensor], *positions: int) -> None:
+    """Refuses an int8 input, of those at ``positions``, whose scale or zero point is not exactly the output's."""
     y = output(op, tensors)
-    if y.dtype != x.dtype:
-        refuse_type(op, y, x.dtype)
-    if x.dtype == "int8" and affine(op, x) != affine(op, y):
-        refuse(op, x, f"expected the grid of {y.name!r}, {affine(op, y)}. Received: {affine(op, x)}. Insert a QUANTIZE")
+    for x in (required(op, tensors, position) for position in positions):
+        if x.dtype != y.dtype:
+            refuse_type(op, x, y.dtype)
+        if x.dtype == "int8" and affine(op, x) != affine(op, y):
+            refuse(
+                op, x, f"expected the grid of {y.name!r}, {affine(op, y)}. Received: {affine(op, x)}. Insert QUANTIZE"
+            )
 
 
 def reshaped(shape: tuple[int, ...]) -> Kernel:

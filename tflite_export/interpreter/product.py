@@ -8,6 +8,8 @@ therefore exact, in whatever order it is added up, while
 (for int8 weights: surely up to k = 1032). Longer sums are cut into pieces that are, added in int32.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 LIMIT = 2**24
@@ -23,7 +25,7 @@ class ExactProduct:
         while count < length and max(128 * p.sum(0).max() for p in np.array_split(bounds, count)) > LIMIT:
             count += 1
         cuts = [0, *np.cumsum([len(p) for p in np.array_split(bounds, count)])]
-        self.pieces = [(slice(a, b), weights[a:b].astype(np.float32)) for a, b in zip(cuts, cuts[1:])]
+        self.pieces = [(slice(a, b), weights[a:b].astype(np.float32)) for a, b in pairwise(cuts)]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """The product as whole numbers: float32 if one piece holds it, else int32."""

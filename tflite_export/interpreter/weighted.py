@@ -1,4 +1,4 @@
-"""What the three ops with weights share: grids of input, weights, bias and output, turned into one rule.
+"""What the three ops with weights share: weights, bias, and the rescaling that the grids of all operands add up to.
 
     y = clip((sum((x - Zx) * w) + b) * Sx * Sw[o] / Sy + Zy)
 
@@ -11,51 +11,49 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter import arithmetic
-from tflite_export.interpreter.operands import affine, limits, operand, output, refuse, refuse_type, required
+from tflite_export.interpreter import operands as of
+from tflite_export.interpreter.operands import refuse, required
 from tflite_export.ir import Op, Tensor
 
 
-def weight_codes(op: Op, tensors: Sequence[Tensor], types: tuple[str, ...] = ("int8", "int4")) -> np.ndarray:
-    """The integer weights, checked to be of one of ``types`` and symmetric."""
-    weight = required(op, tensors, 1)
-    if weight.dtype not in types:
-        refuse_type(op, weight, " or ".join(types))
-    if weight.quantization is None or weight.data is None:
-        refuse(op, weight, "expected constant weights with scales")
-    return weight.data
+def weights(op: Op, tensors: Sequence[Tensor], rank: int, types: tuple[str, ...] = ("int8", "int4")) -> np.ndarray:
+    """The constant weights: float32 if the input is, else of one of ``types``."""
+    weight, expected = required(op, tensors, 1), types if of.common_type(op, tensors, 0) == "int8" else ("float32",)
+    if weight.dtype not in expected:
+        of.refuse_type(op, weight, " or ".join(expected))
+    if len(weight.shape) != rank or 0 in weight.shape:
+        refuse(op, weight, f"weights must have {rank} axes and no empty one")
+    return of.constant(op, tensors, 1)
 
 
 def real_multipliers(op: Op, tensors: Sequence[Tensor], channels: int) -> np.ndarray:
     """``Sx * Sw[o] / Sy`` in float64, shape (channels,)."""
-    weight, y = required(op, tensors, 1), output(op, tensors)
-    input_scale, _ = affine(op, required(op, tensors, 0))
-    output_scale, _ = affine(op, y)
-    scales = weight.quantization.scale
-    if len(scales) not in (1, channels) or not np.all((scales > 0) & np.isfinite(scales)):
-        refuse(op, weight, f"expected 1 or {channels} positive scales. Received: {len(scales)}")
+    input_scale, _ = of.affine(op, required(op, tensors, 0))
+    output_scale, _ = of.affine(op, of.output(op, tensors))
+    scales = of.grid(op, required(op, tensors, 1)).scale
+    if len(scales) not in (1, channels):
+        refuse(op, required(op, tensors, 1), f"expected 1 or {channels} scales. Received: {len(scales)}")
     real = np.float64(input_scale) * scales.astype(np.float64) / np.float64(output_scale)
     return np.broadcast_to(real, (channels,))
 
 
 def rescale(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> arithmetic.Rescale:
     """The fixed-point rule of a convolution; ``sums`` adds up the weights of each output channel."""
-    weight, y = required(op, tensors, 1), output(op, tensors)
-    if np.any(weight.quantization.zero_point):
+    weight, y = required(op, tensors, 1), of.output(op, tensors)
+    if np.any(of.grid(op, weight).zero_point):
         refuse(op, weight, "weights must have zero point 0")
     real = real_multipliers(op, tensors, len(sums))
     if real.max() >= 2.0**30:
         refuse(op, y, f"the scale is too small for the accumulator: ratio {real.max():.3g} must be below 2**30")
-    return arithmetic.rescale_by(real, limits(op, tensors), folded_bias(op, tensors, sums))
+    return arithmetic.rescale_by(real, of.limits(op, tensors), folded_bias(op, tensors, sums))
 
 
 def folded_bias(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> np.ndarray:
     """``b - Zx * sums`` in int32, where ``sums`` adds up the weights of each output channel."""
-    _, zero_point = affine(op, required(op, tensors, 0))
-    bias = operand(op, tensors, 2)
+    _, zero_point = of.affine(op, required(op, tensors, 0))
+    bias = of.operand(op, tensors, 2)
     if bias is None:
-        codes = np.zeros(sums.shape, np.int64)
-    elif bias.dtype != "int32" or bias.data is None or bias.data.size != sums.size:
+        return (-zero_point * sums).astype(np.int32)
+    if bias.dtype != "int32" or bias.data is None or bias.data.size != sums.size:
         refuse(op, bias, f"expected a constant int32 bias of {sums.size} entries")
-    else:
-        codes = bias.data.reshape(-1).astype(np.int64)
-    return (codes - zero_point * sums).astype(np.int32)
+    return (bias.data.reshape(-1).astype(np.int64) - zero_point * sums).astype(np.int32)

@@ -35,7 +35,8 @@ class Estimate:
     Attributes:
         machine: The machine.
         rows: One dictionary a layer, in execution order; keys carry the unit. ``cycles_useful``, ``cycles_edge``,
-            ``cycles_fill_drain`` and ``cycles_memory_stall`` sum to ``cycles_total``.
+            ``cycles_fill_drain`` and ``cycles_memory_stall`` sum to ``cycles_total``. ``loop_order`` says how operands
+            travel (``Traffic.order``), ``tile`` the tile if there is one, ``alive_bytes`` the feature maps alive.
         totals: The same keys summed (``alive_bytes``: the largest), and ``time_us``, ``energy_total_uj``.
         energy_table: Energies per operation and where they are from.
         samples: Samples behind ``activation_count`` and ``activation_zeros``; 0 if no data was given.
@@ -120,6 +121,7 @@ def tool() -> str:
 
 
 def _short(name: str) -> str:
+    name = "".join(character if character.isprintable() else "?" for character in name)
     return name if len(name) <= NAME_WIDTH else f"...{name[3 - NAME_WIDTH :]}"
 
 

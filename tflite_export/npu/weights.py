@@ -1,10 +1,8 @@
 """The constants that an op really holds: how many, how many zeros, and their bytes as stored and as entropy coded.
 
-    entropy = sum_v count_v * log2(count / count_v)   bits,   v over the codes that occur
-
-is the least that a lossless coder of independent codes needs. Ethos-U weight streams come near it. Zeroing weights
-shortens the stream as long as zero is the most frequent of the codes involved; a tensor with one single code
-has entropy 0 and can only get longer.
+Entropy coded means the least that a lossless coder of independent codes needs, with its table, as the receipt counts
+it; Ethos-U weight streams come near that. Zeroing weights shortens the stream as long as zero is the most frequent of
+the codes involved; a tensor with one single code has entropy 0 and can only get longer.
 """
 
 import math
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tflite_export.ir import Tensor
+from tflite_export.measures import entropy_bytes
 
 CHANNEL_BYTES = 10
 """Per output channel: 40 bits of bias, 32 of multiplier, 6 of shift, as Ethos-U stores them."""
@@ -51,14 +50,12 @@ def measure(tensor: Tensor, channels: int = 0) -> Weights:
             f"the weights `{tensor.name}` must be a constant: their cost is computed from their values. "
             "Received: a tensor that is computed at run time"
         )
-    _, counts = np.unique(tensor.data, return_counts=True)
-    entropy = float(np.sum(counts * np.log2(tensor.data.size / counts)))
     return Weights(
         count=tensor.data.size,
         zeros=int(np.count_nonzero(tensor.data == zero_code(tensor))),
-        distinct=len(counts),
+        distinct=np.unique(tensor.data).size,
         stored_bytes=nbytes(tensor),
-        entropy_bytes=math.ceil(entropy / 8 - 1e-9),
+        entropy_bytes=min(entropy_bytes(tensor.data), nbytes(tensor)),
         channel_bytes=CHANNEL_BYTES * channels,
     )
 

@@ -33,6 +33,9 @@ def scaled(weight: Tensor, factor: np.ndarray, axis: int) -> Tensor:
 
     A factor goes into the channel's scale, its sign into the codes. A scale that would vanish stays at the smallest
     float32, and the codes of the channel become 0, as they do for the factor 0.
+
+    Raises:
+        ValueError: The code -128 would change its sign.
     """
     rank = len(weight.shape)
     if weight.quantization is None:
@@ -42,7 +45,18 @@ def scaled(weight: Tensor, factor: np.ndarray, axis: int) -> Tensor:
     sign = np.where(scale >= TINY, np.sign(factor), 0.0)
     scale = np.maximum(scale, TINY)
     codes = codes_of(weight) * along(sign, rank, axis)
-    return replace(weight, data=decoded(codes, scale, axis), quantization=with_scale(grid, scale, axis))
+    if codes.max(initial=0) > 127:
+        raise ValueError(
+            f"'{weight.name}': the code -128 becomes 128 where a batch norm with a negative gamma folds into the weight. "
+            "Quantise the weight with narrow_range=True."
+        )
+    grid = replace(with_scale(grid, scale, axis), bits=max(grid.bits, signed_bits(codes)))
+    return replace(weight, data=decoded(codes, scale, axis), quantization=grid)
+
+
+def signed_bits(codes: np.ndarray) -> int:
+    """Width of the narrowest signed integer that holds ``codes``."""
+    return max(int(codes.max(initial=0)).bit_length(), int(-1 - codes.min(initial=-1)).bit_length()) + 1
 
 
 def decoded(codes: np.ndarray, scale: np.ndarray, axis: int) -> np.ndarray:

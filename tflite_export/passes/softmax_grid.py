@@ -38,7 +38,7 @@ def _fix(graph: Graph, links: Links, k: int) -> Graph | None:
         return draft.graph()
     if result.quantization.scale[0] < grid().scale[0]:
         raise ValueError(
-            f"'{result.name}': a softmax delivers steps of 1/256 in TFLite, and its transform may not ask for finer ones. "
+            f"'{result.name}': a softmax delivers steps of 1/256 in TFLite; its transform must not ask for finer ones. "
             f"Received: step={result.quantization.scale[0]:.3g}. Take the transform away, which needs no training: "
             f"tfcompress.compress(model, {{name of the softmax layer: {{'output': None}}}})."
         )

@@ -69,6 +69,7 @@ def write_report(
         notes=notes,
         figures={name: base64.b64encode(svg).decode() for name, svg in figures.items() if svg},
         estimates=estimates,
+        energy_basis=sorted({estimate.energy_basis for estimate in estimates.values()}),
     )
     write_atomically(path, page.encode())
 

@@ -18,11 +18,13 @@ class LayerWeights:
     Attributes:
         layer: Name of the op's output.
         tensor: The constant.
+        values: Its codes (or floats).
         measured: Counts and bytes.
     """
 
     layer: str
     tensor: Tensor
+    values: np.ndarray
     measured: Weights
 
     @property
@@ -32,7 +34,7 @@ class LayerWeights:
 
     def levels(self) -> tuple[np.ndarray, np.ndarray]:
         """Codes that occur, ascending, and the share of the weights on each, in percent."""
-        codes, counts = np.unique(self.tensor.data, return_counts=True)
+        codes, counts = np.unique(self.values, return_counts=True)
         return codes, 100 * counts / counts.sum()
 
     def grid(self) -> str:
@@ -51,5 +53,5 @@ def layer_weights(graph: Graph) -> list[LayerWeights]:
         if op.kind in WEIGHT_OPERAND:
             tensor = graph.tensors[op.inputs[WEIGHT_OPERAND[op.kind]]]
             if tensor.data is not None and tensor.data.size:
-                found.append(LayerWeights(graph.tensors[op.outputs[0]].name, tensor, measure(tensor)))
+                found.append(LayerWeights(graph.tensors[op.outputs[0]].name, tensor, tensor.data, measure(tensor)))
     return found

@@ -1,7 +1,7 @@
 """AVERAGE_POOL_2D: the mean of each window over the ``n`` pixels inside the image, then the fused activation.
 
-int8: the mean of the raw codes, ``sign(s) * floor((|s| + floor(n / 2)) / n)`` with ``s`` their sum: nearest, halves away
-from zero. Nothing is rescaled, so input and output must have one grid.
+int8: the mean of the raw codes, ``sign(s) * floor((|s| + floor(n / 2)) / n)`` with ``s`` their sum: nearest, halves
+away from zero. Nothing is rescaled, so input and output must have one grid.
 
 Source: TensorFlow Lite, ``reference_integer_ops::AveragePool``. Differs from it by refusing two different grids,
 which the source does not check and XNNPACK refuses.
@@ -11,20 +11,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter.operands import Kernel, refuse_type, required, same_grid
+from tflite_export.interpreter.operands import Kernel, common_type, required, same_grid
 from tflite_export.interpreter.windows import Windows, pool_limits, pool_windows
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32 or int8."""
-    x = required(op, tensors, 0)
-    if x.dtype not in ("float32", "int8"):
-        refuse_type(op, x, "float32 or int8")
-    same_grid(op, tensors, x)
+    x, dtype = required(op, tensors, 0), common_type(op, tensors, 0)
+    same_grid(op, tensors, 0)
     slide, limits = pool_windows(op, x), pool_limits(op, tensors)
     count = _sum(slide, np.ones((1, *x.shape[1:3], 1), np.int32))
-    if x.dtype == "float32":
+    if dtype == "float32":
         return lambda x: (np.clip(_sum(slide, x) / count.astype(np.float32), *limits),)
 
     def run(x: np.ndarray) -> tuple[np.ndarray]:

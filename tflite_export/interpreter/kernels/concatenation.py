@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter.operands import Kernel, activation, output, refuse, required, same_grid
+from tflite_export.interpreter.operands import Kernel, activation, output, refuse, same_grid
 from tflite_export.ir import Op, Tensor
 
 
@@ -18,8 +18,7 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
         refuse(op, y, f"has no axis {axis}")
     if activation(op, tensors) != "NONE":
         refuse(op, y, "a fused activation is not supported. Put a RELU behind it")
-    for position in range(len(op.inputs)):
-        same_grid(op, tensors, required(op, tensors, position))
+    same_grid(op, tensors, *range(len(op.inputs)))
     axis %= len(y.shape)
 
     def run(*parts: np.ndarray) -> tuple[np.ndarray]:

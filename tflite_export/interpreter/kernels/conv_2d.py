@@ -11,19 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tflite_export.interpreter import fused
-from tflite_export.interpreter.arithmetic import activate
-from tflite_export.interpreter.operands import (
-    Kernel,
-    activation,
-    affine,
-    constant,
-    operand,
-    refuse,
-    refuse_type,
-    required,
-)
+from tflite_export.interpreter.arithmetic import Rescale, activate
+from tflite_export.interpreter.operands import Kernel, activation, affine, common_type, operand, refuse, required
 from tflite_export.interpreter.product import ExactProduct
-from tflite_export.interpreter.weighted import rescale, weight_codes
+from tflite_export.interpreter.weighted import rescale, weights
 from tflite_export.interpreter.windows import Windows, windows
 from tflite_export.ir import Op, Tensor
 
@@ -32,17 +23,18 @@ Product = Callable[[np.ndarray], np.ndarray]
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32, or int8 with int8 or int4 filters; grouped, strided, dilated."""
-    x, filters = required(op, tensors, 0), constant(op, tensors, 1)
+    x, filters = required(op, tensors, 0), weights(op, tensors, rank=4)
     channels, height, width, depth = filters.shape
     slide = windows(op, x, (height, width))
     if x.shape[3] % depth or channels % (x.shape[3] // depth):
         refuse(op, x, f"channels do not split into groups for filters of shape {filters.shape}")
     matrices = [part.reshape(len(part), -1).T for part in np.split(filters, x.shape[3] // depth)]
-    if x.dtype == "float32":
+    if common_type(op, tensors, 0) == "float32":
         return _float(slide, matrices, activation(op, tensors))
-    if x.dtype == "int8":
-        return _int8(op, tensors, slide, matrices)
-    refuse_type(op, x, "float32 or int8")
+    if operand(op, tensors, 2) is None:
+        refuse(op, required(op, tensors, 1), "LiteRT demands a bias of a quantised convolution. Add one of zeros")
+    rule = rescale(op, tensors, filters.sum((1, 2, 3), dtype=np.int64))
+    return _int8(slide, matrices, affine(op, x)[1], rule)
 
 
 def _float(slide: Windows, matrices: list[np.ndarray], activation: str) -> Kernel:
@@ -58,18 +50,14 @@ def _float(slide: Windows, matrices: list[np.ndarray], activation: str) -> Kerne
     return run
 
 
-def _int8(op: Op, tensors: Sequence[Tensor], slide: Windows, matrices: list[np.ndarray]) -> Kernel:
-    sums = weight_codes(op, tensors).sum((1, 2, 3), dtype=np.int64)
-    if operand(op, tensors, 2) is None:
-        refuse(op, required(op, tensors, 1), "LiteRT demands a bias of a quantised convolution. Add one of zeros")
-    rule = rescale(op, tensors, sums)
-    _, zero_point = affine(op, required(op, tensors, 0))
+def _int8(slide: Windows, matrices: list[np.ndarray], zero_point: int, rule: Rescale) -> Kernel:
     products = [ExactProduct(matrix) for matrix in matrices]
+    channels = sum(matrix.shape[1] for matrix in matrices)
 
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
-        y = np.empty((len(x), *slide.out, len(sums)), np.int8)
+        y = np.empty((len(x), *slide.out, channels), np.int8)
         for images, rows, patches in slide.blocks(slide.pad(x, zero_point)):
-            fused.requantize(_accumulate(products, patches), rule, y[images, rows].reshape(-1, len(sums)))
+            fused.requantize(_accumulate(products, patches), rule, y[images, rows].reshape(-1, channels))
         return (y,)
 
     return run

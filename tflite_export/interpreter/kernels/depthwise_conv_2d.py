@@ -11,45 +11,40 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter import fused
-from tflite_export.interpreter.arithmetic import activate
-from tflite_export.interpreter.operands import Kernel, activation, affine, constant, refuse, refuse_type, required
-from tflite_export.interpreter.weighted import rescale, weight_codes
+from tflite_export.interpreter.arithmetic import Rescale, activate
+from tflite_export.interpreter.operands import Kernel, activation, affine, common_type, refuse, required
+from tflite_export.interpreter.weighted import rescale, weights
 from tflite_export.interpreter.windows import Windows, windows
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32, or int8 with int8 or int4 filters; any depth multiplier, strided, dilated."""
-    x, filters = required(op, tensors, 0), constant(op, tensors, 1)
+    x, filters = required(op, tensors, 0), weights(op, tensors, rank=4)
     slide = windows(op, x, filters.shape[1:3])
     if len(filters) != 1 or filters.shape[3] % x.shape[3]:
         refuse(op, x, f"expected filters of shape (1, height, width, channels * n). Received: {filters.shape}")
     multiplier = filters.shape[3] // x.shape[3]
-    if x.dtype == "float32":
+    if common_type(op, tensors, 0) == "float32":
         return _float(slide, filters[0], multiplier, activation(op, tensors))
-    if x.dtype == "int8":
-        return _int8(op, tensors, slide, multiplier)
-    refuse_type(op, x, "float32 or int8")
+    rule = rescale(op, tensors, filters.sum((0, 1, 2), dtype=np.int64))
+    return _int8(slide, filters[0].astype(np.int32), multiplier, affine(op, x)[1], rule)
 
 
 def _float(slide: Windows, filters: np.ndarray, multiplier: int, activation: str) -> Kernel:
-    weights = filters.reshape(-1, filters.shape[-1])
+    by_position = filters.reshape(-1, filters.shape[-1])
 
     def run(x: np.ndarray, _filters: np.ndarray, bias: np.ndarray | None = None) -> tuple[np.ndarray]:
         padded = np.repeat(slide.pad(x, 0.0), multiplier, axis=-1)
-        y = np.zeros((len(x), *slide.out, weights.shape[-1]), np.float32)
-        for tap, weight in zip(slide.taps(padded), weights):
+        y = np.zeros((len(x), *slide.out, filters.shape[-1]), np.float32)
+        for tap, weight in zip(slide.taps(padded), by_position):
             y += tap * weight
         return (activate(y if bias is None else y + bias, activation),)
 
     return run
 
 
-def _int8(op: Op, tensors: Sequence[Tensor], slide: Windows, multiplier: int) -> Kernel:
-    filters = weight_codes(op, tensors)[0].astype(np.int32)
-    rule = rescale(op, tensors, filters.sum((0, 1), dtype=np.int64))
-    _, zero_point = affine(op, required(op, tensors, 0))
-
+def _int8(slide: Windows, filters: np.ndarray, multiplier: int, zero_point: int, rule: Rescale) -> Kernel:
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
         padded = slide.pad(x, zero_point)
         if multiplier > 1:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter.arithmetic import CODES
-from tflite_export.interpreter.elementwise import looked_up
+from tflite_export.interpreter.elementwise import every_code, looked_up
 from tflite_export.interpreter.operands import Kernel, affine, output, refuse_type, required
 from tflite_export.ir import Op, Tensor
 
@@ -21,4 +20,4 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     if y.dtype != "float32":
         refuse_type(op, y, "float32")
     scale, zero_point = affine(op, x)
-    return looked_up((np.float64(scale) * (CODES - zero_point)).astype(np.float32))
+    return looked_up((np.float64(scale) * (every_code(x.dtype) - zero_point)).astype(np.float32))

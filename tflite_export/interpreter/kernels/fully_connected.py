@@ -14,56 +14,44 @@ import numpy as np
 
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import activate
-from tflite_export.interpreter.operands import (
-    Kernel,
-    activation,
-    constant,
-    limits,
-    output,
-    refuse,
-    refuse_type,
-    required,
-)
+from tflite_export.interpreter.operands import Kernel, activation, common_type, grid, limits, output, refuse, required
 from tflite_export.interpreter.product import ExactProduct
-from tflite_export.interpreter.weighted import folded_bias, real_multipliers, weight_codes
+from tflite_export.interpreter.weighted import folded_bias, real_multipliers, weights
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32, or int8 with int8, int4 or int2 weights; with or without a bias and ``keep_num_dims``."""
-    x, weights = required(op, tensors, 0), constant(op, tensors, 1)
-    length = weights.shape[-1]
+    x, matrix = required(op, tensors, 0), weights(op, tensors, 2, ("int8", "int4", "int2"))
     keep = op.options.get("keep_num_dims", False)
-    if weights.ndim != 2 or (x.shape[-1] if keep else int(np.prod(x.shape))) % length:
-        refuse(op, x, f"does not divide into rows for weights of shape {weights.shape}")
+    if (x.shape[-1] if keep else int(np.prod(x.shape))) % matrix.shape[1]:
+        refuse(op, x, f"does not divide into rows for weights of shape {matrix.shape}")
     if op.options.get("weights_format", "DEFAULT") != "DEFAULT":
         refuse(op, required(op, tensors, 1), "shuffled weights are not supported. Store them in the default format")
-    if x.dtype == "float32":
-        return _float(weights, keep, activation(op, tensors))
-    if x.dtype == "int8":
-        return _int8(op, tensors, keep)
-    refuse_type(op, x, "float32 or int8")
+    if common_type(op, tensors, 0) == "int8":
+        return _int8(op, tensors, matrix.astype(np.int64), keep)
+    return _float(matrix, keep, activation(op, tensors))
 
 
-def _float(weights: np.ndarray, keep: bool, activation: str) -> Kernel:
+def _float(matrix: np.ndarray, keep: bool, activation: str) -> Kernel:
     def run(x: np.ndarray, _weights: np.ndarray, bias: np.ndarray | None = None) -> tuple[np.ndarray]:
-        y = x.reshape(-1, weights.shape[1]) @ weights.T
+        y = x.reshape(-1, matrix.shape[1]) @ matrix.T
         return (activate(y if bias is None else y + bias, activation).reshape(_shape(x, y, keep)),)
 
     return run
 
 
-def _int8(op: Op, tensors: Sequence[Tensor], keep: bool) -> Kernel:
-    codes = weight_codes(op, tensors, ("int8", "int4", "int2")).astype(np.int64)
-    grid = required(op, tensors, 1).quantization
-    weights = codes - grid.zero_point[0] if len(grid.scale) == 1 else codes
-    bias, real = folded_bias(op, tensors, weights.sum(1)), real_multipliers(op, tensors, len(weights))
-    _guard(op, tensors, np.abs(weights).sum(1), bias, real)
-    product, clip = ExactProduct(weights.T), limits(op, tensors)
+def _int8(op: Op, tensors: Sequence[Tensor], matrix: np.ndarray, keep: bool) -> Kernel:
+    on = grid(op, required(op, tensors, 1))
+    if len(on.scale) == 1:
+        matrix = matrix - on.zero_point[0]
+    bias, real = folded_bias(op, tensors, matrix.sum(1)), real_multipliers(op, tensors, len(matrix))
+    _guard(op, tensors, np.abs(matrix).sum(1), bias, real)
+    product, clip = ExactProduct(matrix.T), limits(op, tensors)
 
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
-        rows = x.reshape(-1, weights.shape[1]).astype(np.float32)
-        y = np.empty((len(rows), len(weights)), np.int8)
+        rows = x.reshape(-1, matrix.shape[1]).astype(np.float32)
+        y = np.empty((len(rows), len(matrix)), np.int8)
         fused.requantize_double(product(rows), bias, real, clip, y)
         return (y.reshape(_shape(x, y, keep)),)
 

@@ -1,34 +1,31 @@
 """LOGISTIC: ``1 / (1 + exp(-x))``. int8: a table, computed in float32 step by step; the output grid is 1/256, -128.
 
-Source: TensorFlow Lite, ``activations.cc`` and ``LUTPopulate``. Differs from it in ``exp``, taken in float64 and rounded
-to float32; the C library's float32 ``exp`` is that value except for rare last bits.
+Source: TensorFlow Lite, ``activations.cc`` and ``LUTPopulate``. Differs from it in ``exp``, taken in float64 and
+rounded to float32; the C library's float32 ``exp`` is that value except for rare last bits.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter.arithmetic import CODES, INT8_HIGH, INT8_LOW, round_half_away
-from tflite_export.interpreter.elementwise import looked_up
-from tflite_export.interpreter.operands import Kernel, affine, output, refuse, refuse_type, required
+from tflite_export.interpreter.arithmetic import INT8_HIGH, INT8_LOW, round_half_away
+from tflite_export.interpreter.elementwise import every_code, looked_up
+from tflite_export.interpreter.operands import Kernel, affine, common_type, output, refuse, required
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32 or int8."""
-    x = required(op, tensors, 0)
-    if x.dtype == "float32":
-        return lambda x: (_sigmoid(x),)
-    if x.dtype == "int8":
+    if common_type(op, tensors, 0) == "int8":
         return looked_up(_table(op, tensors))
-    refuse_type(op, x, "float32 or int8")
+    return lambda x: (_sigmoid(x),)
 
 
 def _table(op: Op, tensors: Sequence[Tensor]) -> np.ndarray:
     (scale_in, zero_in), (scale, zero_point) = affine(op, required(op, tensors, 0)), affine(op, output(op, tensors))
     if scale != np.float32(1 / 256):
         refuse(op, output(op, tensors), f"the scale must be 1/256. Received: {scale}")
-    values = _sigmoid(scale_in * (CODES - zero_in).astype(np.float32))
+    values = _sigmoid(scale_in * (every_code("int8") - zero_in).astype(np.float32))
     codes = round_half_away(values * (np.float32(1) / scale)) + zero_point
     return np.clip(codes, INT8_LOW, INT8_HIGH).astype(np.int8)
 

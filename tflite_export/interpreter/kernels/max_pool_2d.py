@@ -1,4 +1,4 @@
-"""MAX_POOL_2D: the largest value in each window, padding aside, then the fused activation. Codes are compared as they are.
+"""MAX_POOL_2D: the largest value in each window, padding aside, then the fused activation. Codes are compared as such.
 
 Source: TensorFlow Lite, ``reference_integer_ops::MaxPool``. Differs from the source in nothing.
 """
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter.operands import Kernel, refuse_type, required
+from tflite_export.interpreter.operands import Kernel, common_type, required
 from tflite_export.interpreter.windows import pool_limits, pool_windows
 from tflite_export.ir import Op, Tensor
 
@@ -16,10 +16,8 @@ LOWEST = {"float32": -np.inf, "int8": -128}
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32 or int8."""
-    x = required(op, tensors, 0)
-    if x.dtype not in LOWEST:
-        refuse_type(op, x, "float32 or int8")
-    slide, limits, lowest = pool_windows(op, x), pool_limits(op, tensors), LOWEST[x.dtype]
+    lowest = LOWEST[common_type(op, tensors, 0)]
+    slide, limits = pool_windows(op, required(op, tensors, 0)), pool_limits(op, tensors)
 
     def run(x: np.ndarray) -> tuple[np.ndarray]:
         first, *rest = slide.taps(slide.pad(x, lowest))

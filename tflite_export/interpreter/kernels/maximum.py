@@ -7,14 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter.operands import Kernel, refuse_type, required, same_grid
+from tflite_export.interpreter.operands import Kernel, common_type, same_grid
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32 or int8."""
-    for x in (required(op, tensors, 0), required(op, tensors, 1)):
-        if x.dtype not in ("float32", "int8"):
-            refuse_type(op, x, "float32 or int8")
-        same_grid(op, tensors, x)
+    common_type(op, tensors, 0, 1)
+    same_grid(op, tensors, 0, 1)
     return lambda a, b: (np.maximum(a, b),)

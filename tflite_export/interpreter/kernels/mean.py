@@ -13,7 +13,7 @@ import numpy as np
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import INT8_HIGH, INT8_LOW, quantize_multiplier, rescale
 from tflite_export.interpreter.elementwise import guarded
-from tflite_export.interpreter.operands import Kernel, affine, constant, output, refuse, refuse_type, required
+from tflite_export.interpreter.operands import Kernel, affine, common_type, constant, output, refuse, required
 from tflite_export.ir import Op, Tensor
 
 
@@ -24,11 +24,9 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     if any(not -len(x.shape) <= axis < len(x.shape) for axis in given):
         refuse(op, x, f"has no axes {given}")
     axes = tuple(sorted({axis % len(x.shape) for axis in given}))
-    if x.dtype == "float32":
-        return lambda x, _axes: (x.mean(axes, dtype=np.float32, keepdims=keep),)
-    if x.dtype == "int8":
+    if common_type(op, tensors, 0) == "int8":
         return _int8(op, tensors, axes, keep)
-    refuse_type(op, x, "float32 or int8")
+    return lambda x, _axes: (x.mean(axes, dtype=np.float32, keepdims=keep),)
 
 
 def _int8(op: Op, tensors: Sequence[Tensor], axes: tuple[int, ...], keep: bool) -> Kernel:

@@ -10,24 +10,21 @@ import numpy as np
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import activate, rescale_by
 from tflite_export.interpreter.elementwise import flat, guarded
-from tflite_export.interpreter.operands import Kernel, activation, affine, limits, output, refuse_type, required
+from tflite_export.interpreter.operands import Kernel, activation, affine, common_type, limits, output, required
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32 or int8."""
-    x = required(op, tensors, 0)
-    if x.dtype == "int8":
+    if common_type(op, tensors, 0, 1) == "int8":
         return _int8(op, tensors)
-    if x.dtype == "float32":
-        name = activation(op, tensors)
-        return lambda a, b: (activate(np.multiply(a, b), name),)
-    refuse_type(op, x, "float32 or int8")
+    name = activation(op, tensors)
+    return lambda a, b: (activate(np.multiply(a, b), name),)
 
 
 def _int8(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     (scale_a, zero_a), (scale_b, zero_b) = (affine(op, required(op, tensors, k)) for k in (0, 1))
-    real = guarded(op, tensors, scale_a * scale_b / affine(op, output(op, tensors))[0])
+    real = guarded(op, tensors, float(scale_a * scale_b / affine(op, output(op, tensors))[0]))
     rule = rescale_by(real, limits(op, tensors))
 
     def run(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:

@@ -6,8 +6,9 @@ With ``d = x - max(x)``, a number between -255 and 0, and Qn.m fixed point with 
     r = 1 / sum(e)               the sum in Q12.19, scaled to [1, 2), inverted by three Newton steps
     y = clip(e * r) - 128        in units of 1/256
 
-Source: TensorFlow Lite, ``reference_ops::Softmax`` on gemmlowp's ``fixedpoint.h``. Differs from it where the source ends
-the process: scales that it cannot take are refused; rows so flat that ``sum(e)`` reaches 512 go on by the equations.
+Source: TensorFlow Lite, ``reference_ops::Softmax`` on gemmlowp's ``fixedpoint.h``. Differs from it where the source
+ends the process: scales that it cannot take are refused; rows so flat that ``sum(e)`` reaches 512 go on by the
+equations, since that is a matter of the data and other kernels compute them.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from tflite_export.interpreter.arithmetic import (
     rounding_divide_by_power_of_two,
     saturating_rounding_doubling_high_mul,
 )
-from tflite_export.interpreter.operands import Kernel, affine, output, refuse, refuse_type, required
+from tflite_export.interpreter.operands import Kernel, affine, common_type, output, refuse, required
 from tflite_export.ir import Op, Tensor
 
 SUM_INTEGER_BITS = 12
@@ -30,12 +31,10 @@ SUM_INTEGER_BITS = 12
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32 or int8."""
-    x, beta = required(op, tensors, 0), np.float32(op.options.get("beta", 1.0))
-    if x.dtype == "float32":
-        return lambda x: (_float(x, beta),)
-    if x.dtype == "int8":
+    beta = np.float32(op.options.get("beta", 0.0))
+    if common_type(op, tensors, 0) == "int8":
         return _int8(op, tensors, beta)
-    refuse_type(op, x, "float32 or int8")
+    return lambda x: (_float(x, beta),)
 
 
 def _float(x: np.ndarray, beta: np.float32) -> np.ndarray:
@@ -45,8 +44,8 @@ def _float(x: np.ndarray, beta: np.float32) -> np.ndarray:
 
 def _int8(op: Op, tensors: Sequence[Tensor], beta: np.float32) -> Kernel:
     x, y = required(op, tensors, 0), output(op, tensors)
-    if y.dtype != "int8" or affine(op, y) != (np.float32(1 / 256), INT8_LOW):
-        refuse(op, y, "expected an int8 tensor with scale 1/256 and zero point -128")
+    if affine(op, y) != (np.float32(1 / 256), INT8_LOW):
+        refuse(op, y, "expected scale 1/256 and zero point -128")
     exponentials = _exponentials(op, x, np.float64(beta) * np.float64(affine(op, x)[0]))
     addends = rounding_divide_by_power_of_two(exponentials, SUM_INTEGER_BITS)
 

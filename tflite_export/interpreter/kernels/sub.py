@@ -9,16 +9,13 @@ import numpy as np
 
 from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.elementwise import scaled_sum
-from tflite_export.interpreter.operands import Kernel, activation, refuse_type, required
+from tflite_export.interpreter.operands import Kernel, activation, common_type
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32 or int8."""
-    x = required(op, tensors, 0)
-    if x.dtype == "int8":
+    if common_type(op, tensors, 0, 1) == "int8":
         return scaled_sum(op, tensors, sign=-1)
-    if x.dtype == "float32":
-        name = activation(op, tensors)
-        return lambda a, b: (activate(np.subtract(a, b), name),)
-    refuse_type(op, x, "float32 or int8")
+    name = activation(op, tensors)
+    return lambda a, b: (activate(np.subtract(a, b), name),)

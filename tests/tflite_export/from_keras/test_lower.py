@@ -1,0 +1,89 @@
+"""The walk over a model: nested models, shared layers, and one error for everything that cannot be exported."""
+
+import json
+
+import keras
+import pytest
+from keras import layers
+
+from from_keras.helpers import Fixed, assert_lowers, kinds, model_of, scramble
+from tfcompress.compressed import Compressed
+from tfcompress.version import __version__
+from tflite_export.from_keras import LOWERINGS, lower
+
+
+class MyDense(layers.Dense):
+    """Might compute anything."""
+
+
+def test_nested_models_are_opened() -> None:
+    block = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="d"), layers.ReLU(name="r")], name="block")
+    graph = assert_lowers(model_of(block, block, shape=(4,)))
+    names = [graph.tensors[op.outputs[0]].name for op in graph.ops]
+    assert names == ["block/d", "block/r", "block/d#1", "block/r#1"]
+
+
+def test_a_shared_layer_is_lowered_at_each_use() -> None:
+    x, dense = keras.Input((4,)), layers.Dense(4, name="d")
+    model = keras.Model(x, layers.Add()([dense(x), dense(layers.ReLU()(x))]))
+    scramble(model)
+    assert kinds(assert_lowers(model)) == ["FULLY_CONNECTED", "RELU", "FULLY_CONNECTED", "ADD"]
+
+
+def test_a_model_may_have_several_outputs_of_one_name() -> None:
+    x, dense = keras.Input((4,)), layers.Dense(4, name="d")
+    first = dense(x)
+    graph = lower(keras.Model(x, [first, dense(first)]))
+    assert list(graph.signature[2]) == ["d", "d_1"]
+
+
+def test_one_error_names_every_offending_layer() -> None:
+    stack = [
+        layers.UpSampling2D(name="up"),
+        layers.Conv2D(2, 1, name="fine"),
+        layers.ReLU(3.0, name="odd"),
+        MyDense(3, name="mine"),
+        layers.Dense(2, activation="tanh", name="last"),
+    ]
+    with pytest.raises(ValueError) as error:
+        lower(model_of(*stack, shape=(2, 2, 2)))
+    message = str(error.value)
+    assert "up (UpSampling2D): no lowering for this type" in message
+    assert "odd (ReLU): max_value=3.0" in message
+    assert "mine (MyDense): no lowering for this type, a subclass of Dense" in message
+    assert "last (Activation): activation 'tanh'" in message
+    assert "fine" not in message
+    assert all(kind.__name__ in message for kind in LOWERINGS)
+
+
+def test_dropout_that_is_on_at_inference_is_refused() -> None:
+    x = keras.Input((4,))
+    with pytest.raises(ValueError, match="called with training=True, which makes inference random"):
+        lower(keras.Model(x, layers.Dropout(0.5)(x, training=True)))
+
+
+def test_an_operation_that_is_no_layer_is_refused() -> None:
+    x = keras.Input((4,))
+    with pytest.raises(ValueError, match="no lowering for this type"):
+        lower(keras.Model(x, x + 1.0))
+
+
+def test_a_subclassed_model_is_refused() -> None:
+    class Mine(keras.Model):
+        def call(self, x: object) -> object:
+            return x
+
+    with pytest.raises(ValueError, match="must be a Sequential or Functional model"):
+        lower(Mine())
+
+
+def test_the_metadata_says_what_was_asked_for() -> None:
+    model = model_of(
+        Compressed(layers.Dense(2, name="d"), {"kernel": Fixed(0.1, bits=4)}), Fixed(0.5, bits=6), shape=(3,)
+    )
+    model.layers[-1].name = "d_output"
+    assert json.loads(lower(model).metadata["tfcompress"]) == {
+        "version": 1,
+        "tfcompress": __version__,
+        "layers": {"d": {"kernel": {"bits": 4}}, model.layers[-1].name: {"output": {"bits": 6}}},
+    }

@@ -1,0 +1,67 @@
+"""The integer graph: codes, biases, and what is refused or warned of."""
+
+import numpy as np
+import pytest
+
+from passes.helpers import Chart, grid, of
+from tflite_export.ir import Quantization
+from tflite_export.passes.quantize import MAX_BIAS, quantize
+
+
+def dense(chart: Chart, weight: np.ndarray, bias: list[float], steps: Quantization | None, x: Quantization) -> int:
+    w = chart.constant(weight.astype(np.float32), steps)
+    b = chart.constant(np.array(bias, np.float32))
+    rows, columns = weight.shape
+    return chart.op("FULLY_CONNECTED", chart.input(columns, grid=x), w, b, shape=(1, rows), grid=grid(0.5))
+
+
+def test_codes_of_a_trained_weight_are_kept_and_the_bias_has_the_product_of_the_steps() -> None:
+    chart = Chart()
+    codes = np.array([[3, -7, 0], [1, 2, 5]])
+    steps = Quantization(np.array([0.1, 0.3], np.float32), np.zeros(2, np.int64), bits=4)
+    after = quantize(chart.graph(dense(chart, codes * np.float32([[0.1], [0.3]]), [1.0, -2.0], steps, grid(0.05, -4))))
+    weight, bias = of(after, 0, 1), of(after, 0, 2)
+    assert (weight.dtype, bias.dtype, of(after, 0, 0).dtype, of(after, 0, -1).dtype) == ("int8", "int32", "int8", "int8")
+    np.testing.assert_array_equal(weight.data, codes)
+    np.testing.assert_array_equal(bias.data, [200, -133])
+    np.testing.assert_allclose(bias.quantization.scale, [0.005, 0.015], rtol=1e-6)
+    assert not bias.quantization.zero_point.any()
+
+
+def test_a_weight_without_a_grid_gets_8_bits_per_channel() -> None:
+    chart = Chart()
+    after = quantize(chart.graph(dense(chart, np.array([[1.0, -2.0], [0.0, 0.0]]), [0.0, 0.0], None, grid(0.1))))
+    weight = of(after, 0, 1)
+    np.testing.assert_allclose(weight.quantization.scale, [2 / 127, 1.0])
+    np.testing.assert_array_equal(weight.data, [[64, -127], [0, 0]])
+
+
+def test_a_tiny_step_is_widened_until_its_bias_fits() -> None:
+    chart = Chart()
+    steps = Quantization(np.array([1e-12, 0.1], np.float32), np.zeros(2, np.int64), bits=4)
+    after = quantize(chart.graph(dense(chart, np.array([[5e-12], [0.5]]), [3.0, -3.0], steps, grid(0.01))))
+    weight, bias = of(after, 0, 1), of(after, 0, 2)
+    np.testing.assert_array_equal(weight.data, [[0], [5]])
+    assert abs(int(bias.data[0])) <= MAX_BIAS * 1.000001
+    np.testing.assert_allclose(bias.data * bias.quantization.scale.astype(np.float64), [3.0, -3.0], rtol=1e-6)
+
+
+def test_a_sum_much_finer_than_what_it_adds_is_refused() -> None:
+    chart = Chart()
+    y = chart.op("ADD", chart.input(2, grid=grid(1.0)), chart.input(2, grid=grid(0.5)), grid=grid(2.0**-20))
+    with pytest.raises(ValueError, match="'t2': the step of a sum must be more than 1.91e-06"):
+        quantize(chart.graph(y))
+
+
+def test_a_softmax_of_next_to_nothing_is_refused() -> None:
+    chart = Chart()
+    y = chart.op("SOFTMAX", chart.input(2, grid=grid(2.0**-27)), grid=grid(1 / 256, -128), beta=1.0)
+    with pytest.raises(ValueError, match="'x0': the step of a softmax's input must be more than 1.49e-08"):
+        quantize(chart.graph(y))
+
+
+def test_sums_that_may_wrap_around_are_warned_of() -> None:
+    chart = Chart()
+    y = dense(chart, np.full((1, 140_000), 127.0), [0.0], grid(1.0), grid(1.0))
+    with pytest.warns(UserWarning, match="the sum of 140,000 products can reach 2.28e.09 and wrap around in int32"):
+        quantize(chart.graph(y))

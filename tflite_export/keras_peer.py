@@ -1,0 +1,79 @@
+"""Keras as a peer of ``verify``: every exported tensor, computed by the layers between it and the tensors before it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfcompress.structure.expand import expand
+from tfcompress.structure.replay import replay
+from tfcompress.structure.trace import Value, trace
+from tflite_export.interpreter.prediction import decode, encode
+from tflite_export.ir import Graph, Op, Tensor
+from tflite_export.requests import asked
+from tflite_export.verification import PeerFailed
+
+
+def keras_peer(graph: Graph, model: Any) -> Callable[[Mapping[int, np.ndarray]], dict[int, np.ndarray]]:
+    """Prepares the comparison with a model.
+
+    Tensors are matched by name: an exported one is called like the Value that it stands for.
+
+    Returns:
+        ``run(ours)``: from our tensors, by index and with the batch first, to those that Keras computes out of them.
+
+    Raises:
+        ValueError: The model's graph cannot be read.
+        PeerFailed: (from ``run``) no tensor can be compared.
+    """
+    steps = expand(trace(model))
+    values = {value.name: value for call in steps.calls for value in call.outputs}
+    pairs = {k: values[t.name] for k, t in enumerate(graph.tensors) if t.data is None and t.name in values}
+    made = [index for op in graph.ops for index in op.outputs if index in pairs]
+
+    def run(ours: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+        known = {value: _shaped(decode(ours[k], graph.tensors[k]), value) for k, value in pairs.items()}
+        theirs = {}
+        for index in made:
+            evaluate = replay(steps, {value: array for value, array in known.items() if value is not pairs[index]})
+            try:
+                result = keras.ops.convert_to_numpy(evaluate(pairs[index]))
+            except ValueError:  # nothing that is known lies before it: a tensor of the border
+                continue
+            theirs[index] = encode(result, graph.tensors[index]).reshape(ours[index].shape)
+        if not theirs:
+            raise PeerFailed(f"no tensor of the file comes from a layer of model '{model.name}'")
+        return theirs
+
+    return run
+
+
+def _shaped(array: np.ndarray, value: Value) -> np.ndarray:
+    """``array`` in the shape of the Value, which the file may store flat."""
+    return array if None in value.shape[1:] else array.reshape(-1, *value.shape[1:])
+
+
+def allowed_steps(graph: Graph) -> dict[int, int]:
+    """By how many steps each tensor may differ from Keras.
+
+    One step, since float and integer arithmetic meet ties from different sides. Weights without a grid in Keras were
+    rounded in the export as well: such a weight is off by half a step ``s_w`` at most and meets an input of 255 steps
+    ``s_x`` at most, so each product may move the result by ``255 s_x s_w / (2 s_y)`` steps.
+    """
+    trained = {f"{layer}/{slot}" for layer, slot, _ in asked(graph)}
+    return {index: 1 + _rounding(graph, op, index, trained) for op in graph.ops for index in op.outputs}
+
+
+def _rounding(graph: Graph, op: Op, output: int, trained: set[str]) -> int:
+    weight = graph.tensors[op.inputs[1]] if len(op.inputs) > 1 and op.inputs[1] >= 0 else None
+    if weight is None or weight.data is None or weight.name in trained:
+        return 0
+    x, y = graph.tensors[op.inputs[0]], graph.tensors[output]
+    s_x, s_w, s_y = (_step(tensor) for tensor in (x, weight, y))
+    products = weight.data.size / max(1, y.shape[-1] if y.shape else 1)
+    return int(np.ceil(products * 255 * s_x * s_w / (2 * s_y))) if s_x and s_w and s_y else 0
+
+
+def _step(tensor: Tensor) -> float:
+    return float(tensor.quantization.scale.max()) if tensor.quantization else 0.0
