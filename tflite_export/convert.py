@@ -5,16 +5,19 @@
 What a Transform put on a grid arrives in the file as exactly those integers.
 """
 
-from dataclasses import replace
+from __future__ import annotations
 
-import keras
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tflite_export import passes
 from tflite_export.calibration import Dataset, calibrate
 from tflite_export.flatbuffer import write
-from tflite_export.from_keras import lower
 from tflite_export.ir import Graph
 from tflite_export.passes.float_borders import float_borders
+
+if TYPE_CHECKING:
+    import keras
 
 BORDER_TYPES = ("int8", "float32")
 
@@ -65,13 +68,19 @@ def integer_graph(
         if received not in BORDER_TYPES:
             raise ValueError(f"`inference_{name}_type` must be one of {BORDER_TYPES}. Received: {received!r}")
     borders = float_borders(inference_input_type == "float32", inference_output_type == "float32")
-    graph = calibrate(passes.FLOAT(lower(model)), representative_dataset)
+    graph = calibrate(passes.FLOAT(_lowered(model)), representative_dataset)
     return borders(passes.INTEGERS(graph))
+
+
+def _lowered(model: keras.Model) -> Graph:
+    from tflite_export.from_keras import lower  # needs Keras; reading, running and costing files does not
+
+    return lower(model)
 
 
 def convert_float(model: keras.Model) -> bytes:
     """Exports a model as a float32 TFLite file: weights as deployed, feature maps not rounded."""
-    return write(_without_grids(passes.FLOAT(_without_grids(lower(model)))))
+    return write(_without_grids(passes.FLOAT(_without_grids(_lowered(model)))))
 
 
 def _without_grids(graph: Graph) -> Graph:

@@ -17,11 +17,7 @@ from tflite_export.interpreter.executor import Executor
 from tflite_export.interpreter.prediction import encode
 from tflite_export.ir import Graph
 from tflite_export.litert import LiteRT, LiteRTError
-from tflite_export.verification import (
-    KERAS, REFERENCE, XNNPACK, Difference, PeerFailed, Row, Verification, VerificationError,
-)  # fmt: skip
-
-__all__ = ["Verification", "VerificationError", "verify"]
+from tflite_export.verification import KERAS, REFERENCE, XNNPACK, Difference, PeerFailed, Row, Verification
 
 Arrays = Mapping[int, np.ndarray]
 Peer = Callable[[Sequence[np.ndarray], Arrays], Arrays]
@@ -58,7 +54,10 @@ def verify(blob: bytes, x: Any, keras_model: Any = None) -> Verification:
     comparison = _Comparison(graph)
     with LiteRT("reference") as reference, LiteRT("xnnpack") as xnnpack:
         exact = {index: 0 for op in graph.ops for index in op.outputs}
-        peers = [(REFERENCE, _litert(reference, blob), exact), (XNNPACK, _litert(xnnpack, blob), {})]
+        peers: list[tuple[str, Peer, Mapping[int, int]]] = [
+            (REFERENCE, _litert(reference, blob), exact),
+            (XNNPACK, _litert(xnnpack, blob), {}),
+        ]
         if keras_model is not None:
             peers.append((KERAS, *_keras(graph, keras_model)))
         for batch in _batches(inputs, BATCH if executor.batchable else 1):
@@ -147,4 +146,4 @@ def _lsb(a: np.ndarray, b: np.ndarray, step: float | None = None) -> np.ndarray:
         slack = 1e-3
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     distance = np.abs(a.astype(np.float64) - b, where=~same, out=np.zeros(a.shape)) / step
-    return np.nan_to_num(np.ceil(distance - slack), nan=FAR, posinf=FAR).astype(np.int64)
+    return np.nan_to_num(np.ceil(np.maximum(distance - slack, 0)), nan=FAR, posinf=FAR).astype(np.int64)

@@ -10,7 +10,10 @@ from tflite_export.flatbuffer import read
 from tflite_export.interpreter import Executor, Interpreter
 from tflite_export.litert import LiteRT
 
-pytestmark = pytest.mark.xdist_group("g3-networks")
+pytestmark = [
+    pytest.mark.xdist_group("g3-networks"),
+    pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected:UserWarning"),  # the converter's
+]
 
 
 @pytest.fixture(scope="module")

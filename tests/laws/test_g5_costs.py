@@ -26,10 +26,11 @@ def tensor(name, shape, data=None):
 
 
 def codes(seed, shape, density):
-    """Random int8 codes with a peak at 0, ``1 - density`` of them zero; a lower density zeroes a superset."""
+    """Random int8 codes of which the share ``density`` may differ from 0; a lower density zeroes some more of them."""
     random = np.random.default_rng(seed)
     values = np.clip(np.rint(random.normal(0, 20, shape)), -127, 127)
-    return np.where(random.random(shape) < density, values, 0).astype(np.int8)
+    rank = random.permutation(values.size).reshape(shape)
+    return np.where(rank < int(density * values.size), values, 0).astype(np.int8)
 
 
 @st.composite
@@ -108,9 +109,10 @@ def assert_no_dearer(cheap, dear):
 
 
 @FAST
-@given(build=networks(), densities=st.tuples(st.floats(0, 0.8), st.floats(0, 0.8)), tight=st.booleans())
+@given(build=networks(), densities=st.tuples(st.floats(0, 0.5), st.floats(0, 0.5)), tight=st.booleans())
 @pytest.mark.parametrize("weight_format", ["dense", "entropy"])
 def test_more_zeros_never_cost_more(machine, weight_format, build, densities, tight):
+    # at a density of a half or less zero is the commonest code, which entropy coding asks for; see the last test
     chip = replace(small_sram(machine) if tight else machine, weight_format=weight_format)
     low, high = sorted(densities)
     assert_no_dearer(estimate(build(low), chip), estimate(build(high), chip))

@@ -12,6 +12,7 @@ from tflite_export.convert import convert
 from tflite_export.flatbuffer import write
 from tflite_export.interpreter.executor import Executor
 from tflite_export.ir import Graph, Op, Quantization, Tensor
+from tflite_export.verification import VerificationError
 from tflite_export.verify import verify
 
 
@@ -141,7 +142,7 @@ def test_the_layer_that_differs_from_keras_is_named(model, blob, samples):
     assert not result.ok
     assert result.first_diverging.name == "separable"
     assert result.total("reference")[0] == 0
-    with pytest.raises(module.VerificationError, match="first to differ is 'separable'"):
+    with pytest.raises(VerificationError, match="first to differ is 'separable'"):
         result.raise_if_different()
 
 

@@ -74,9 +74,8 @@ def _bordered(builder: Builder, calls: Trace, model: Any) -> Graph:
     """Adds outputs, signature and metadata."""
     draft = builder.draft
     draft.outputs = [builder.tensors[value] for value in calls.outputs]
-    results = [
-        name if name not in model.output_names[:k] else f"{name}_{k}" for k, name in enumerate(model.output_names)
-    ]
+    names = [calls.producer[value].layer.name for value in calls.outputs]
+    results = [name if name not in names[:k] else f"{name}_{k}" for k, name in enumerate(names)]
     asked = {"version": 1, "tfcompress": __version__, "layers": builder.requested}
     return Graph(
         tuple(draft.tensors),
