@@ -20,7 +20,7 @@ from tfcompress.structure.trace import Call, Trace, trace
 from tfcompress.transform import Transform
 from tflite_export import measures
 from tflite_export.ir import Graph, Op, Tensor
-from tflite_export.requests import OUTPUT, deliver_width, request
+from tflite_export.promises import OUTPUT, deliver_width, request
 
 LAYOUTS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray]]] = {
     "CONV_2D": (0, lambda kernel: kernel.transpose(3, 0, 1, 2)),

@@ -11,7 +11,7 @@ from tfcompress.structure.replay import replay
 from tfcompress.structure.trace import Value, trace
 from tflite_export.interpreter.prediction import decode, encode
 from tflite_export.ir import Graph, Op, Tensor
-from tflite_export.requests import asked
+from tflite_export.promises import asked
 from tflite_export.verification import PeerFailed
 
 

@@ -123,7 +123,8 @@ def _constants(graph: Graph, op: Op) -> Sequence[np.ndarray]:
 
 
 def _code(tensor: Tensor, value: float) -> int:
-    grid = tensor.quantization
+    """The code of ``value >= 0``; without a usable grid, the end of the type that promises nothing."""
+    grid, limits = tensor.quantization, np.iinfo(tensor.dtype)
     if grid is None or not grid.scale[0]:
-        return int(np.iinfo(tensor.dtype).min) if value <= 0 else int(np.iinfo(tensor.dtype).max)
-    return int(np.rint(np.float32(value) / grid.scale[0])) + int(grid.zero_point[0])
+        return int(limits.max if value else limits.min)
+    return int(min(limits.max, np.rint(value / float(grid.scale[0])) + int(grid.zero_point[0])))

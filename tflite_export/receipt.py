@@ -20,7 +20,7 @@ from tflite_export.files import write_atomically
 from tflite_export.flatbuffer import read
 from tflite_export.flatbuffer.packing import pack
 from tflite_export.ir import Graph, Op, Tensor
-from tflite_export.requests import from_metadata, overdrawn
+from tflite_export.promises import from_metadata, overdrawn
 from tflite_export.table import table
 
 COLUMNS = (
@@ -130,7 +130,7 @@ def _row(graph: Graph, tensor: Tensor, reader: Op | None) -> dict[str, Any]:
 
 def _shift_only(graph: Graph, tensor: Tensor, reader: Op | None) -> bool | None:
     """Asked of weights only: the second input of an op with a bias behind it."""
-    if reader is None or len(reader.inputs) < 3 or graph.tensors[reader.inputs[1]] is not tensor:
+    if reader is None or len(reader.inputs) < 3 or not reader.outputs or graph.tensors[reader.inputs[1]] is not tensor:
         return None
     return measures.shift_only(graph.tensors[reader.inputs[0]], tensor, graph.tensors[reader.outputs[0]])
 

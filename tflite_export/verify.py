@@ -90,7 +90,7 @@ class _Comparison:
         try:
             theirs = peer(batch, ours)
         except (LiteRTError, PeerFailed) as error:
-            self.failures[name] = str(error)
+            self.failures[name] = " ".join(str(error).split())
             return
         for index in self.rows.keys() & theirs.keys():
             difference = self.rows[index].peers.setdefault(name, Difference(allowed.get(index)))

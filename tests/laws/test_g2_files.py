@@ -1,10 +1,17 @@
 """Law G2: what is written is what is read, ``read(write(g)) == g``."""
 
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import layers
 
+from tflite_export.convert import convert, integer_graph
 from tflite_export.flatbuffer import canonical, read, write
 from tflite_export.flatbuffer.options import OPERATORS, table_name
 from tflite_export.flatbuffer.packing import width
@@ -108,3 +115,15 @@ def _other(key, value):
         others = {"SAME": "VALID", "NONE": "RELU6", "float32": "int32", "FLOAT32": "INT32"}
         return others.get(value, value)
     return (not value) if isinstance(value, bool) else type(value)(value + 1)
+
+
+def test_an_exported_network_survives():
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((6, 6, 2), name="image")
+    x = layers.ReLU(6.0)(layers.BatchNormalization()(layers.Conv2D(4, 3, use_bias=False)(x)))
+    x = layers.Concatenate()([x, layers.DepthwiseConv2D(3, padding="same")(x)])
+    model = keras.Model(image, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    images = np.random.default_rng(0).standard_normal((8, 6, 6, 2), np.float32)
+    graph = integer_graph(model, images)
+    assert read(write(graph)) == canonical(graph)
+    assert convert(model, images) == write(read(write(graph)))

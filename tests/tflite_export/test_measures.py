@@ -136,6 +136,13 @@ def test_the_range_of_a_feature_map_is_what_its_op_enforces(ops, constant, expec
     assert chain(*ops, constant=constant)[len(ops)] == expected
 
 
+def test_a_map_without_a_usable_grid_promises_nothing():
+    for step, expected in ((0.0, (-128, 127)), (1e-40, (0, 127))):
+        scale = tensor(step)
+        graph = Graph((scale, scale), (Op("CONV_2D", (0,), (1,), RELU6),), (0,), (1,))
+        assert measures.code_ranges(graph)[1] == expected
+
+
 def test_relu6_limits_the_top_too():
     step = tensor(0.1, zero_point=-128)
     graph = Graph((step, step), (Op("CONV_2D", (0,), (1,), RELU6),), (0,), (1,))

@@ -65,7 +65,8 @@ def activation_name(layer: keras.layers.Layer) -> str:
     if isinstance(layer, layers.ReLU):
         plain = not layer.negative_slope and not layer.threshold
         return {None: "relu", 6: "relu6"}.get(layer.max_value, "other") if plain else "other"
-    name = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    function = getattr(layer, "activation", None)
+    name = "linear" if function is None else getattr(function, "__name__", "other")
     return name if name in ("linear", "relu", "relu6") else "other"
 
 

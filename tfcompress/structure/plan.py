@@ -46,6 +46,7 @@ def plan_weights(traced: Trace, rules: Sequence[Rule]) -> dict[int, dict[str, Tr
         ValueError: A rule matches no layer, or none of the layers it matches has the slot.
     """
     plan: dict[int, dict[str, Transform | None]] = {}
+    passed_by: dict[int, Any] = {}
     for rule, slot, prototype in _wishes(rules):
         if slot == slots.OUTPUT:
             continue
@@ -59,7 +60,9 @@ def plan_weights(traced: Trace, rules: Sequence[Rule]) -> dict[int, dict[str, Tr
             )
         for key in [key for key, paths in found.items() if paths]:
             plan.setdefault(key, {}).update(dict.fromkeys(found[key], prototype))
-    _warn_of_leftovers(traced, rules, plan)
+        if prototype is not None and any(_large(layers[key]).keys() & set(paths) for key, paths in found.items()):
+            passed_by |= {key: layers[key] for key, paths in found.items() if not paths}
+    _warn_of(passed_by, plan)
     return plan
 
 
@@ -110,14 +113,15 @@ def _layers(traced: Trace, rule: str) -> dict[int, Any]:
     return {id(call.layer): core(call.layer) for call in calls if not isinstance(call.layer, Transform)}
 
 
-def _warn_of_leftovers(traced: Trace, rules: Sequence[Rule], plan: Mapping[int, Mapping[str, Any]]) -> None:
+def _large(layer: Any) -> dict[str, keras.Variable]:
+    """The weights that are matrices or more, next to which biases and the like are small."""
+    return {slot: variable for slot, variable in slots.weight_slots(layer).items() if len(variable.shape) > 1}
+
+
+def _warn_of(passed_by: Mapping[int, Any], plan: Mapping[int, Mapping[str, Any]]) -> None:
     """A rule for kernels passes by an Embedding: legal, but the table may be the largest part of the model."""
-    matched: dict[int, Any] = {}
-    for rule, slot, prototype in _wishes(rules):
-        if slot != slots.OUTPUT and prototype is not None:
-            matched.update(_layers(traced, rule))
-    for key, layer in matched.items():
-        large = [slot for slot, v in slots.weight_slots(layer).items() if len(v.shape) > 1]
+    for key, layer in passed_by.items():
+        large = list(_large(layer))
         if large and not plan.get(key, {}).keys() & set(large):
             warnings.warn(
                 f"Layer '{layer.name}' matches a rule, but has none of the rule's slots: its {large} stays as it is. "

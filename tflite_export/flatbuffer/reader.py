@@ -54,7 +54,7 @@ class _Constants:
                 f"Received: {len(data):,}"
             )
         if (index, dtype) not in self.arrays:
-            self.file.pay(elements)
+            self.file.pay(elements + len(data))
             self.arrays[index, dtype] = unpack(data, elements, dtype)
         return self.arrays[index, dtype].reshape(shape)
 

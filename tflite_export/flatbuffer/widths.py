@@ -14,7 +14,7 @@ from typing import Any
 
 from tflite_export.flatbuffer.errors import InvalidModel
 from tflite_export.flatbuffer.packing import width
-from tflite_export.ir import Graph, Tensor
+from tflite_export.ir import Graph, Quantization, Tensor
 
 KEY = "tfcompress"
 VERSION = 1
@@ -33,7 +33,7 @@ def describe(graph: Graph) -> dict[str, bytes]:
         uses = Counter(t.name for t in graph.tensors if t.quantization is not None)
         if shared := [t.name for t in narrow if uses[t.name] > 1]:
             raise InvalidModel(f"Several tensors are called '{shared[0]}': rename them, since widths go by name.")
-        listed = {t.name: {"bits": t.quantization.bits, "low": t.quantization.low} for t in narrow if t.quantization}
+        listed = {t.name: _entry(t.quantization) for t in narrow if t.quantization}
         metadata[KEY] = _dump({"version": VERSION, **blob, "tensors": listed})
     return dict(sorted(metadata.items()))
 
@@ -74,6 +74,10 @@ def natural_bits(dtype: str) -> int:
 def _is_narrow(tensor: Tensor) -> bool:
     grid = tensor.quantization
     return grid is not None and (grid.bits != natural_bits(tensor.dtype) or grid.low is not None)
+
+
+def _entry(grid: Quantization) -> dict[str, int | None]:
+    return {"bits": int(grid.bits), "low": None if grid.low is None else int(grid.low)}
 
 
 def _dump(blob: Mapping[str, Any]) -> bytes:

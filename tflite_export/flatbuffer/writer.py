@@ -94,7 +94,10 @@ def write(graph: Graph) -> bytes:
     if size > MAX_BYTES:
         raise InvalidModel(f"The constants take {size:,} bytes; a flatbuffer holds less than {MAX_BYTES:,}.")
     builder = flatbuffers.Builder(size + 1024)
-    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    try:
+        builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    except TypeError as error:
+        raise InvalidModel(f"An option is out of the range that the schema gives it: {error}") from None
     return bytes(builder.Output())
 
 

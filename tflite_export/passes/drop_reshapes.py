@@ -24,12 +24,14 @@ def _drop(graph: Graph, links: Links, k: int) -> Graph | None:
         return None
     if graph.tensors[x].shape == graph.tensors[y].shape:
         return _without(graph, links, k, x, y)
-    maker = graph.ops[links.maker[x]] if x in links.maker else op
-    if maker.kind == "RESHAPE" and links.only_reader(x) == k and _share_grid(graph, maker.inputs[0], x):
-        draft = Draft(graph)
-        draft.ops[k] = replace(op, inputs=(maker.inputs[0], *op.inputs[1:]))
-        return draft.graph()
-    return None
+    if x not in links.maker:
+        return None
+    maker = graph.ops[links.maker[x]]
+    if maker.kind != "RESHAPE" or links.only_reader(x) != k or not _share_grid(graph, maker.inputs[0], x):
+        return None
+    draft = Draft(graph)
+    draft.ops[k] = replace(op, inputs=(maker.inputs[0], *op.inputs[1:]))
+    return draft.graph()
 
 
 def _share_grid(graph: Graph, x: int, y: int) -> bool:

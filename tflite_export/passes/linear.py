@@ -47,8 +47,8 @@ def scaled(weight: Tensor, factor: np.ndarray, axis: int) -> Tensor:
     codes = codes_of(weight) * along(sign, rank, axis)
     if codes.max(initial=0) > 127:
         raise ValueError(
-            f"'{weight.name}': the code -128 becomes 128 where a batch norm with a negative gamma folds into the weight. "
-            "Quantise the weight with narrow_range=True."
+            f"'{weight.name}': the code -128 becomes 128 where a batch norm with a negative gamma folds into the "
+            "weight. Quantise the weight with narrow_range=True."
         )
     grid = replace(with_scale(grid, scale, axis), bits=max(grid.bits, signed_bits(codes)))
     return replace(weight, data=decoded(codes, scale, axis), quantization=grid)

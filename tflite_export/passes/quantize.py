@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from tflite_export.ir import Graph, Op, Quantization, Tensor
-from tflite_export.passes.draft import Draft
+from tflite_export.passes.draft import Draft, remove_dead
 from tflite_export.passes.linear import CHANNEL_AXIS, along, codes_of, is_linear, with_scale
 from tflite_export.passes.softmax_grid import SMALLEST_STEP
 
@@ -42,7 +42,7 @@ def quantize(graph: Graph) -> Graph:
     for t, tensor in enumerate(graph.tensors):
         if tensor.dtype == "float32" and tensor.data is None:
             draft.change(t, dtype="int8")
-    return draft.graph()
+    return remove_dead(draft.graph())
 
 
 def _constants(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:

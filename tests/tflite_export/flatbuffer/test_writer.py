@@ -93,6 +93,12 @@ def test_an_operator_that_does_not_exist_is_refused(graph):
         write(replace(graph, ops=(Op("CONV", (0,), (3,)),)))
 
 
+def test_a_number_beyond_the_schema_is_refused(graph):
+    wide = Op("RESHAPE", (3, 4), (5,), {"new_shape": (1, 2**40)})
+    with pytest.raises(InvalidModel, match="out of the range"):
+        write(replace(graph, ops=(graph.ops[0], wide, graph.ops[2])))
+
+
 def test_canonical_graphs_stay_as_they_are(graph):
     assert canonical(canonical(graph)) == canonical(graph)
     assert canonical(graph).ops[0].options["dilation_h_factor"] == 1

@@ -44,7 +44,7 @@ def test_rules_apply_until_none_matches() -> None:
     chart = Chart()
     y = chart.op("RELU", chart.op("RELU", chart.op("RELU", chart.input(2))))
 
-    def drop_second(graph, links, k):  # noqa: ANN001, ANN202
+    def drop_second(graph, links, k):
         x = graph.ops[k].inputs[0]
         if x not in links.maker:
             return None

@@ -44,7 +44,7 @@ def test_the_code_128_is_refused() -> None:
     chart = Chart()
     weight = chart.constant(np.array([[-128.0]], np.float32), grid(1.0))
     y = chart.op("FULLY_CONNECTED", chart.input(1), weight, chart.constant(np.zeros(1, np.float32)))
-    with pytest.raises(ValueError, match="the code -128 becomes 128 .* narrow_range=True"):
+    with pytest.raises(ValueError, match=r"the code -128 becomes 128 .* narrow_range=True"):
         fold_affine(chart.graph(chart.per_channel("MUL", y, [-1.0])))
 
 

@@ -18,9 +18,17 @@ def padded(size: int, before: int, after: int, stride: int, window: int, dilatio
     y = chart.op("PAD", x, chart.constant(amounts), shape=(1, n, n, 2), grid=grid(0.1, 9))
     weight = chart.constant(np.random.default_rng(0).normal(0, 1, (3, window, window, 2)).astype(np.float32))
     out = (n - (window - 1) * dilation - 1) // stride + 1
-    options = {**CONV, "stride_h": stride, "stride_w": stride, "dilation_h_factor": dilation, "dilation_w_factor": dilation}
+    options = {
+        **CONV,
+        "stride_h": stride,
+        "stride_w": stride,
+        "dilation_h_factor": dilation,
+        "dilation_w_factor": dilation,
+    }
     bias = chart.constant(np.zeros(3, np.float32))
-    return quantize(chart.graph(chart.op("CONV_2D", y, weight, bias, shape=(1, out, out, 3), grid=grid(0.1), **options)))
+    return quantize(
+        chart.graph(chart.op("CONV_2D", y, weight, bias, shape=(1, out, out, 3), grid=grid(0.1), **options))
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from tflite_export.passes.linear import codes_of, scaled, signed_bits
 
 
 @pytest.mark.parametrize(
-    ("codes", "bits"), [([0], 1), ([-1], 1), ([1], 2), ([-2, 1], 2), ([-8, 7], 4), ([8], 5), ([-9], 5), ([-128, 127], 8)]
+    ("codes", "bits"),
+    [([0], 1), ([-1], 1), ([1], 2), ([-2, 1], 2), ([-8, 7], 4), ([8], 5), ([-9], 5), ([-128, 127], 8)],
 )
 def test_width_of_signed_codes(codes: list[int], bits: int) -> None:
     assert signed_bits(np.array(codes)) == bits

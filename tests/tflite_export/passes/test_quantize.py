@@ -21,7 +21,12 @@ def test_codes_of_a_trained_weight_are_kept_and_the_bias_has_the_product_of_the_
     steps = Quantization(np.array([0.1, 0.3], np.float32), np.zeros(2, np.int64), bits=4)
     after = quantize(chart.graph(dense(chart, codes * np.float32([[0.1], [0.3]]), [1.0, -2.0], steps, grid(0.05, -4))))
     weight, bias = of(after, 0, 1), of(after, 0, 2)
-    assert (weight.dtype, bias.dtype, of(after, 0, 0).dtype, of(after, 0, -1).dtype) == ("int8", "int32", "int8", "int8")
+    assert (weight.dtype, bias.dtype, of(after, 0, 0).dtype, of(after, 0, -1).dtype) == (
+        "int8",
+        "int32",
+        "int8",
+        "int8",
+    )
     np.testing.assert_array_equal(weight.data, codes)
     np.testing.assert_array_equal(bias.data, [200, -133])
     np.testing.assert_allclose(bias.quantization.scale, [0.005, 0.015], rtol=1e-6)
@@ -49,14 +54,14 @@ def test_a_tiny_step_is_widened_until_its_bias_fits() -> None:
 def test_a_sum_much_finer_than_what_it_adds_is_refused() -> None:
     chart = Chart()
     y = chart.op("ADD", chart.input(2, grid=grid(1.0)), chart.input(2, grid=grid(0.5)), grid=grid(2.0**-20))
-    with pytest.raises(ValueError, match="'t2': the step of a sum must be more than 1.91e-06"):
+    with pytest.raises(ValueError, match=r"'t2': the step of a sum must be more than 1.91e-06"):
         quantize(chart.graph(y))
 
 
 def test_a_softmax_of_next_to_nothing_is_refused() -> None:
     chart = Chart()
     y = chart.op("SOFTMAX", chart.input(2, grid=grid(2.0**-27)), grid=grid(1 / 256, -128), beta=1.0)
-    with pytest.raises(ValueError, match="'x0': the step of a softmax's input must be more than 1.49e-08"):
+    with pytest.raises(ValueError, match=r"'x0': the step of a softmax's input must be more than 1.49e-08"):
         quantize(chart.graph(y))
 
 

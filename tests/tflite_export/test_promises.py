@@ -5,7 +5,7 @@ import pytest
 
 from tflite_export.flatbuffer import InvalidModel
 from tflite_export.ir import Graph, Op, Quantization, Tensor
-from tflite_export.requests import asked, from_metadata, overdrawn
+from tflite_export.promises import asked, from_metadata, overdrawn
 
 
 def note(graph, layers):
