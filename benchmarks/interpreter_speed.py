@@ -136,8 +136,8 @@ def interleaved(runs: dict[str, tuple[Callable[[], Any], int]], seconds: float) 
     }
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers were taken on and with."""
+def settings(seconds: float) -> dict[str, Any]:
+    """What the numbers were taken on, with and how."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [line.split(":")[1].strip() for line in cpuinfo.open() if "model name" in line] if cpuinfo.exists() else []
     return {
@@ -145,7 +145,10 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+        "threads": 1,
+        "seconds": seconds,
+        "seed": SEED,
     }
 
 
@@ -163,14 +166,27 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def show(name: str, result: dict[str, Any]) -> None:
-    """Prints the table of one network."""
-    reference = result["engines"]["LiteRT reference"]
-    print(f"\n{name}: {result['mismatches']} of {result['values_compared']:,} values differ from the reference kernels")
-    print(f"{'engine, one thread':24}{'min ms':>10}{'median ms':>11}{'times the reference':>21}")
-    for engine, row in result["engines"].items():
-        faster = reference["min_ms"] / row["min_ms"]
-        print(f"{engine:24}{row['min_ms']:10.2f}{row['median_ms']:11.2f}{faster:20.1f}x")
+def rows(name: str, result: dict[str, Any]) -> list[dict[str, str]]:
+    """One network's part of the table."""
+    reference = result["engines"]["LiteRT reference"]["min_ms"]
+    return [
+        {
+            "network": name,
+            "engine, one thread": engine,
+            "min ms per image": f"{row['min_ms']:.2f}",
+            "median ms": f"{row['median_ms']:.2f}",
+            "times the reference": f"{reference / row['min_ms']:.1f}",
+        }
+        for engine, row in result["engines"].items()
+    ]
+
+
+def show(table: list[dict[str, str]]) -> None:
+    """Prints the table in aligned columns."""
+    lines = [list(table[0]), *(list(row.values()) for row in table)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
 
 
 def main() -> None:
@@ -182,12 +198,12 @@ def main() -> None:
     if arguments.convert:
         side, alpha, path = arguments.convert
         return convert(int(side), float(alpha), path)
-    settings = {"seed": SEED, "threads": 1, "batch": BATCH, "seconds": arguments.seconds}
-    results = {name: measure(name, arguments.seconds) for name in NETWORKS}
-    for name, result in results.items():
-        show(name, result)
+    networks = {name: measure(name, arguments.seconds) for name in NETWORKS}
+    table = [row for name, result in networks.items() for row in rows(name, result)]
+    show(table)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine(), "settings": settings, "networks": results}, indent=2) + "\n")
+    results = {"settings": settings(arguments.seconds), "table": table, "networks": networks}
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ class Grid:
         if self.values is None:
             codes = np.rint(y / np.float32(self.scale)) + self.zero_point
             return np.clip(codes, self.low, self.high).astype(np.int32)
-        middles = (self.values[1:] + self.values[:-1]) / 2
+        values = np.asarray(self.values, np.float64)  # float32 has no middle between neighbours
+        middles = (values[1:] + values[:-1]) / 2
         return np.searchsorted(middles, y).astype(np.int32)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:

@@ -27,14 +27,15 @@ BATCH = 32
 
 def roots(graph: Graph) -> list[int]:
     """The feature maps without a grid whose grid does not follow from others; the graph has no dead tensors."""
-    joined = [t for op in graph.ops if op.kind == "CONCATENATION" for t in op.outputs]
-    joined = [t for t in joined if graph.tensors[t].quantization is None]
+    makers = {t: op.kind for op in graph.ops for t in op.outputs}
+    unknown = [t for t in (*graph.inputs, *makers) if graph.tensors[t].quantization is None]
+    joined = [t for t in unknown if makers.get(t) == "CONCATENATION"]
     draft = Draft(graph)
     for t in joined:
         draft.change(t, quantization=affine_grid(0, 1))
-    tensors = place_grids(draft.graph()).tensors
-    computed = [t for op in graph.ops if op.kind not in MOVERS for t in op.outputs]
-    return joined + [t for t in (*graph.inputs, *computed) if tensors[t].quantization is None]
+    settled = place_grids(draft.graph()).tensors
+    open_ends = [t for t in unknown if settled[t].quantization is None and makers.get(t) not in MOVERS]
+    return [t for t in unknown if t in joined or t in open_ends]
 
 
 def calibrate(graph: Graph, dataset: Any) -> Graph:

@@ -85,15 +85,13 @@ def _weight(graph: Graph, call: Call, slot: str, tensors: Mapping[str, int]) -> 
     asked = data if grid is None or grid.values is not None else grid.encode(data) - grid.zero_point
     record.update(requested_zeros=int(np.sum(asked == 0)), requested_distinct=len(np.unique(asked)))
     index = tensors.get(record["tensor"])
-    if index is None:
+    if index is None or (found := graph.tensors[index].data) is None:
         return record
-    tensor = graph.tensors[index]
-    found = np.asarray(tensor.data)
     record.update(delivered_zeros=int(np.sum(found == 0)), delivered_distinct=len(np.unique(found)))
     if grid is None:
         record.update(ok=True, note="", delivered_bits=measures.true_bits(found))
     else:
-        deliver_width(record, tensor, None, codebook=grid.values is not None)
+        deliver_width(record, graph.tensors[index], None, codebook=grid.values is not None)
     if record["ok"]:
         differs = _zeros_lost if grid is None else _codes_differ if grid.values is None else _values_differ
         if problem := _difference(graph, index, asked.astype(np.float64), differs):

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,10 @@ from tflite_export.promises import from_metadata, overdrawn
 from tflite_export.table import table
 
 COLUMNS = (
-    "tensor", "op", "shape", "dtype", "bits", "true_bits", "distinct", "zeros_percent", "pattern", "raw_bytes",
-    "entropy_bytes", "zlib_bytes", "shift_only",
+    "tensor", "op", "shape", "dtype", "bits", "true_bits", "distinct", "elements", "zeros", "zeros_percent",
+    "pattern", "raw_bytes", "entropy_bytes", "zlib_bytes", "shift_only",
 )  # fmt: skip
+SUMMED = ("elements", "zeros", "raw_bytes", "entropy_bytes", "zlib_bytes")
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ class Receipt:
 
     Attributes:
         rows: One per constant tensor: ``tensor``, ``op`` that reads it, ``shape``, ``dtype``, declared ``bits`` and
-            ``true_bits`` that its codes need, ``distinct`` values, ``zeros_percent``, N:M ``pattern``, ``raw_bytes``
-            as stored, ``entropy_bytes`` of an ideal coder with its table, ``zlib_bytes``, and ``shift_only``, whether
-            all its requantisation multipliers are powers of two (None where the question makes no sense).
+            ``true_bits`` that its codes need, ``distinct`` values, ``elements``, ``zeros``, ``zeros_percent``,
+            N:M ``pattern``, ``raw_bytes`` as stored, ``entropy_bytes`` of an ideal coder with its table,
+            ``zlib_bytes``, and ``shift_only``, whether all its requantisation multipliers are powers of two (None
+            where the question makes no sense).
         requests: One per quantised slot: ``layer``, ``slot``, ``tensor``, ``requested_bits``, ``delivered_bits``,
             ``ok``, ``note``; with a Keras model also zeros and distinct values on both sides.
         totals: Sums over distinct constants, and ``file_bytes``, ``file_zlib_bytes``.
@@ -98,6 +100,7 @@ def receipt(blob: bytes, keras_model: Any = None) -> Receipt:
     readers = {index: op for op in reversed(graph.ops) for index in op.inputs}
     constants = [(i, t) for i, t in enumerate(graph.tensors) if t.data is not None]
     rows = [_row(graph, tensor, readers.get(index)) for index, tensor in constants]
+    distinct = {(t.dtype, np.asarray(t.data).tobytes()): row for row, (_, t) in zip(rows, constants)}  # share a buffer
     if keras_model is None:
         requests = from_metadata(graph)
     else:
@@ -105,12 +108,12 @@ def receipt(blob: bytes, keras_model: Any = None) -> Receipt:
 
         requests = from_keras(graph, keras_model)
     failed = [f"{r['layer']}: {r['slot']}: {r['note']}" for r in requests if not r["ok"]]
-    return Receipt(tuple(rows), tuple(requests), _totals(blob, constants), (*overdrawn(graph), *failed))
+    return Receipt(tuple(rows), tuple(requests), _totals(blob, distinct.values()), (*overdrawn(graph), *failed))
 
 
 def _row(graph: Graph, tensor: Tensor, reader: Op | None) -> dict[str, Any]:
     codes = np.asarray(tensor.data)
-    stored = pack(codes, tensor.dtype)
+    stored, zeros = pack(codes, tensor.dtype), codes.size - int(np.count_nonzero(codes))
     return {
         "tensor": tensor.name,
         "op": reader.kind if reader else "",
@@ -119,7 +122,9 @@ def _row(graph: Graph, tensor: Tensor, reader: Op | None) -> dict[str, Any]:
         "bits": tensor.quantization.bits if tensor.quantization else None,
         "true_bits": measures.true_bits(codes, tensor.quantization.low if tensor.quantization else None),
         "distinct": len(np.unique(codes)),
-        "zeros_percent": round(100 * float(np.mean(codes == 0)), 2) if codes.size else 0.0,
+        "elements": codes.size,
+        "zeros": zeros,
+        "zeros_percent": round(100 * zeros / max(1, codes.size), 2),
         "pattern": measures.pattern(codes) if tensor.quantization else "",
         "raw_bytes": len(stored),
         "entropy_bytes": min(len(stored), measures.entropy_bytes(codes)),
@@ -135,19 +140,9 @@ def _shift_only(graph: Graph, tensor: Tensor, reader: Op | None) -> bool | None:
     return measures.shift_only(graph.tensors[reader.inputs[0]], tensor, graph.tensors[reader.outputs[0]])
 
 
-def _totals(blob: bytes, constants: Sequence[tuple[int, Tensor]]) -> dict[str, int]:
-    """Constants that share a buffer count once."""
-    distinct = {(t.dtype, t.data.tobytes()): t for _, t in constants if t.data is not None}.values()
-    stored = {id(t): pack(np.asarray(t.data), t.dtype) for t in distinct}
-    return {
-        "elements": sum(np.asarray(t.data).size for t in distinct),
-        "zeros": sum(int(np.count_nonzero(np.asarray(t.data) == 0)) for t in distinct),
-        "raw_bytes": sum(map(len, stored.values())),
-        "entropy_bytes": sum(min(len(stored[id(t)]), measures.entropy_bytes(np.asarray(t.data))) for t in distinct),
-        "zlib_bytes": sum(map(measures.zlib_bytes, stored.values())),
-        "file_bytes": len(blob),
-        "file_zlib_bytes": measures.zlib_bytes(blob),
-    }
+def _totals(blob: bytes, rows: Collection[Mapping[str, Any]]) -> dict[str, int]:
+    sums = {key: sum(row[key] for row in rows) for key in SUMMED}
+    return {**sums, "file_bytes": len(blob), "file_zlib_bytes": measures.zlib_bytes(blob)}
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str, ...]:

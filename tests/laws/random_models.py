@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import layers
 
+import tfcompress as tfc
+
 Tensor = Any
 Block = Callable[["Sampler", Tensor], Tensor]
 
@@ -154,7 +156,8 @@ def randomize_norms(model: keras.Model, rng: np.random.Generator) -> None:
             layer.moving_mean.assign(rng.normal(0, 0.3, size))
             layer.moving_variance.assign(rng.uniform(0.2, 2, size))
             if layer.scale:
-                layer.gamma.assign(rng.normal(1, 0.5, size) * rng.choice([1, -1, 0, 1e-9], size, p=[0.8, 0.1, 0.05, 0.05]))
+                odd = rng.choice([1, -1, 0, 1e-9], size, p=[0.8, 0.1, 0.05, 0.05])
+                layer.gamma.assign(rng.normal(1, 0.5, size) * odd)
             if layer.center:
                 layer.beta.assign(rng.normal(0, 0.5, size))
 
@@ -162,3 +165,25 @@ def randomize_norms(model: keras.Model, rng: np.random.Generator) -> None:
 def samples(model: keras.Model, count: int, seed: int) -> np.ndarray:
     """Inputs for a model with one input."""
     return np.random.default_rng(seed).normal(0, 1, (count, *model.input_shape[1:])).astype(np.float32)
+
+
+def trained(model: keras.Model, seed: int) -> keras.Model:
+    """The model with transforms on every kernel and every feature map, after a little training."""
+    rng = np.random.default_rng(seed)
+    weights = [
+        tfc.LSQ(bits=4),
+        tfc.LSQ(bits=2),
+        tfc.LSQ(bits=8, power_of_two=True),
+        tfc.Chain([tfc.MagnitudePruning(0.5), tfc.LSQ(bits=4)]),
+    ]
+    outputs = [tfc.LSQ(bits=8), tfc.MinMax(bits=8), tfc.LSQ(bits=4), tfc.LSQ(bits=8, power_of_two=True)]
+    kernel, output = weights[rng.integers(len(weights))], outputs[rng.integers(len(outputs))]
+    rules = {".*": {"kernel": kernel, "output": output}}
+    if any(isinstance(layer, layers.Softmax) for layer in model.layers):
+        rules["softmax.*"] = {"output": None}  # its grid is TFLite's
+    small = tfc.compress(model, rules)
+    x = samples(model, 16, seed)
+    tfc.calibrate(small, x)
+    small.compile("sgd", "mse", run_eagerly=True)
+    small.train_on_batch(x, np.zeros((16, *small.output_shape[1:])))
+    return small

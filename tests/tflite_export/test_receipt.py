@@ -26,6 +26,8 @@ def test_every_constant_has_a_row_with_what_it_holds(network):
         "bits": 4,
         "true_bits": 4,
         "distinct": 15,
+        "elements": 108,
+        "zeros": int(np.sum(kernel == 0)),
         "zeros_percent": round(100 * float(np.mean(kernel == 0)), 2),
         "pattern": "",
         "raw_bytes": 108,

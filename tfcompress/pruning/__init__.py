@@ -1,1 +1,3 @@
+"""Techniques that make zeros."""
 
+from tfcompress.pruning.magnitude import MagnitudePruning as MagnitudePruning

@@ -1,1 +1,4 @@
+"""Techniques that round to few levels."""
 
+from tfcompress.quantization.lsq import LSQ as LSQ
+from tfcompress.quantization.minmax import MinMax as MinMax

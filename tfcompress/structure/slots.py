@@ -86,7 +86,7 @@ def weight_defaults(layer: keras.layers.Layer, slot: str) -> dict[str, Any]:
 def output_defaults(tail: Any) -> dict[str, Any]:
     """The same for a transform on the output of the group that ends in the layer ``tail``."""
     name = getattr(getattr(tail, "activation", None), "__name__", "")
-    rectifies = isinstance(tail, layers.ReLU) and not tail.negative_slope and tail.threshold >= 0
+    rectifies = isinstance(tail, layers.ReLU) and not tail.negative_slope
     unsigned = rectifies or isinstance(tail, layers.Softmax) or name in UNSIGNED
     return {"axis": (), "signed": not unsigned, "narrow_range": False}
 

@@ -54,7 +54,7 @@ class Trace:
 
     def __post_init__(self) -> None:
         for call in self.calls:
-            self.producer.update({value: call for value in call.outputs})
+            self.producer.update(dict.fromkeys(call.outputs, call))
             for value in call.inputs:
                 self.consumers.setdefault(value, []).append(call)
 

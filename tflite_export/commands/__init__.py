@@ -1,5 +1,8 @@
 """One module per command: ``FLAGS`` (its absl flags) and ``run(positional) -> exit status``."""
 
+import os
+import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,3 +45,20 @@ def read_array(path: str) -> Any:
         return np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is not a plain .npy file ({error})") from error
+
+
+def quiet_keras() -> Any:
+    """The ``keras`` module, imported without the lines that TensorFlow writes past every log level on its way up."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import keras
+
+            keras.ops.ones(1)  # the first tensor makes TensorFlow look for devices
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+    return keras

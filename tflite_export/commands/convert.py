@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tflite_export.commands import UsageError, new_flags, one_file, read_array
+from tflite_export.commands import UsageError, new_flags, one_file, quiet_keras, read_array
 from tflite_export.convert import convert
 from tflite_export.files import write_atomically
 
@@ -24,8 +24,7 @@ def run(positional: Sequence[str]) -> int:
     if not _OUTPUT.value:
         raise UsageError("--output=FILE.tflite is needed")
     data = read_array(_DATA.value) if _DATA.value else None
-    import keras
-
+    keras = quiet_keras()
     import tfcompress  # noqa: F401  registers the layers that a compressed model is made of
 
     model = keras.saving.load_model(path, compile=False)

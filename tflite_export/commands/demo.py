@@ -6,7 +6,6 @@ NPU, and writes model.tflite, report.html, summary.csv and summary.json.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from tflite_export.commands import UsageError, new_flags
+from tflite_export.commands import UsageError, new_flags, quiet_keras
 from tflite_export.files import write_atomically
 
 FLAGS = new_flags()
@@ -51,9 +50,7 @@ def run(positional: Sequence[str]) -> int:
     """Runs the demo."""
     if positional:
         raise UsageError(f"no arguments expected. Received: {' '.join(positional)}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
-
+    keras = quiet_keras()
     from tflite_export import convert, receipt, verify
     from tflite_export.convert import convert_float
 

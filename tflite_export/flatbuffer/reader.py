@@ -22,6 +22,7 @@ from tflite_export.ir import STORAGE, Graph, Op, Quantization, Tensor
 
 _KINDS = {number: name for name, number in options.OPERATORS.items()}
 _TYPES = {number: name for name, number in options.TYPES.items()}
+_BLOCKWISE = options.members(schema.QuantizationDetails)["BlockwiseQuantization"]
 _UNIONS = [{number: name for name, number in union.items()} for _, union in options.UNIONS]
 
 
@@ -128,7 +129,7 @@ def _tensor(table: Table, constants: _Constants, made: bool) -> Tensor:
 def _quantization(name: str, table: Table | None) -> Quantization | None:
     if table is None or not len(scale := table.vector(2, "<f4")):
         return None
-    if table.number(4, "B") == options.members(schema.QuantizationDetails)["BlockwiseQuantization"]:
+    if table.number(4, "B") == _BLOCKWISE:
         raise InvalidModel(f"Tensor '{name}' is quantised blockwise, which the reference kernels misread.")
     zero_point = table.vector(3, "<i8")
     zero_point = zero_point if len(zero_point) else np.zeros(len(scale), np.int64)

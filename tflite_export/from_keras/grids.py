@@ -16,7 +16,7 @@ from tflite_export.passes.linear import signed_bits
 LOW, HIGH = -128, 127
 
 
-class Unsupported(Exception):
+class Unsupported(ValueError):
     """Why a layer cannot be exported, and what can; the walk over the model adds the layer's path and type."""
 
 

@@ -47,7 +47,7 @@ def _lower(builder: Builder, call: Call) -> str | None:
     try:
         builder.tensors[call.outputs[0]] = _lowering(call)(builder, call, *(builder.tensors[v] for v in call.inputs))
         return None
-    except Unsupported as reason:
+    except ValueError as reason:
         for value in call.outputs:
             known = tuple(size or 1 for size in value.shape)
             builder.tensors[value] = builder.activation(type(value)(value.name, known, value.dtype))

@@ -19,7 +19,7 @@ SPARE_BITS = 20
 
 def flat(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """``x`` broadcast to ``shape``, in one dimension."""
-    return np.ascontiguousarray(np.broadcast_to(x, shape)).reshape(-1)
+    return np.ascontiguousarray(x if x.shape == shape else np.broadcast_to(x, shape)).reshape(-1)
 
 
 def every_code(dtype: str) -> np.ndarray:

@@ -6,7 +6,7 @@ VALID:  out = ceil((in - extent + 1) / stride),  pad = 0
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,11 +29,6 @@ class Windows:
     before: tuple[int, int]
     after: tuple[int, int]
 
-    @property
-    def pointwise(self) -> bool:
-        """Whether the windows are the pixels themselves."""
-        return self.size == self.stride == (1, 1)
-
     def pad(self, x: np.ndarray, value: float) -> np.ndarray:
         """``x`` (N, H, W, C) with a border of ``value``."""
         if self.before == self.after == (0, 0):
@@ -44,35 +39,35 @@ class Windows:
         padded[:, top : top + height, left : left + width] = x
         return padded
 
-    def taps(self, padded: np.ndarray) -> Iterator[np.ndarray]:
-        """For each position inside the window, row by row, what every window sees there: (N, *out, C) views."""
-        reach = [(out - 1) * stride + 1 for out, stride in zip(self.out, self.stride)]
-        for i in range(self.size[0]):
-            for j in range(self.size[1]):
-                top, left = i * self.dilation[0], j * self.dilation[1]
-                yield padded[:, top : top + reach[0] : self.stride[0], left : left + reach[1] : self.stride[1]]
+    def taps(self, padded: np.ndarray, rows: int | None = None) -> Iterator[np.ndarray]:
+        """For each position inside the window, row by row, what every window sees there: (N, *out, C) views.
 
-    def patches(self, padded: np.ndarray) -> np.ndarray:
-        """The windows side by side, float32 (N, *out, positions, C)."""
-        n, channels = padded.shape[0], padded.shape[-1]
-        patches = np.empty((n, *self.out, self.size[0] * self.size[1], channels), np.float32)
-        for position, tap in enumerate(self.taps(padded)):
-            patches[..., position, :] = tap
-        return patches
+        Args:
+            padded: The feature map with its border.
+            rows: How many rows of windows, from the top; all of them by default.
+        """
+        height, width = ((out - 1) * stride + 1 for out, stride in zip((rows or self.out[0], self.out[1]), self.stride))
+        for top in range(0, self.size[0] * self.dilation[0], self.dilation[0]):
+            for left in range(0, self.size[1] * self.dilation[1], self.dilation[1]):
+                yield padded[:, top : top + height : self.stride[0], left : left + width : self.stride[1]]
 
     def blocks(self, padded: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        """The patches a cacheful at a time: images, rows of the output, patches (windows, positions, C).
+        """The windows side by side, a cacheful at a time: images, rows of the output, patches.
 
-        A block holds whole images or part of one, so that its rows of the output lie side by side.
+        Patches are float32 (windows, positions, C). A block holds whole images or part of one, so that its rows of
+        the output lie side by side.
         """
         positions, channels = self.size[0] * self.size[1], padded.shape[-1]
         row = self.out[1] * positions * channels
         images, rows = max(1, BLOCK // (row * self.out[0])), min(self.out[0], max(1, BLOCK // row))
         for first in range(0, len(padded), images):
+            part = padded[first : first + images]
             for top in range(0, self.out[0], rows):
-                part = replace(self, out=(min(rows, self.out[0] - top), self.out[1]))
-                patches = part.patches(padded[first : first + images, top * self.stride[0] :])
-                yield slice(first, first + images), slice(top, top + rows), patches.reshape(-1, positions, channels)
+                count = min(rows, self.out[0] - top)
+                patches = np.empty((len(part), count, self.out[1], positions, channels), np.float32)
+                for position, tap in enumerate(self.taps(part[:, top * self.stride[0] :], count)):
+                    patches[..., position, :] = tap
+                yield slice(first, first + images), slice(top, top + count), patches.reshape(-1, positions, channels)
 
 
 def windows(op: Op, x: Tensor, size: tuple[int, int]) -> Windows:

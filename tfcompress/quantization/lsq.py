@@ -1,0 +1,183 @@
+r"""Learned step size quantisation (LSQ).
+
+Rounds a tensor to evenly spaced levels and learns the spacing, the step, by gradient descent along with the weights:
+
+    y = round(clip(x / s, low, high)) * s,    low, high = the ends of the grid, e.g. -7 and 7 for signed 4-bit weights
+
+``round`` passes gradients straight through, see ``gradients.multiples``. The gradient of ``s`` is divided by
+``sqrt(N * high)``, with ``N`` the number of elements that share one step, so that steps and weights move at similar
+relative speed (section 2.2). With ``power_of_two`` the step is rounded to the nearest power of two (in the logarithm)
+on the way, straight through, and multiplying by it is a shift.
+
+The step is stored as ``s = unit * ratio``: ``unit`` is the initial step and stays, ``ratio`` is learned and starts
+at 1. An optimizer like Adam moves every variable by about its learning rate per step; a step of 0.003 would not
+survive that, a ratio of 1 does. The gradient of ``ratio`` is divided by ``unit ** 2``, which makes plain gradient
+descent on ``ratio`` the same as on ``s``.
+
+``unit`` is not a number until ``calibrate`` or the first training batch sets it, inside the graph. An uncalibrated
+LSQ therefore delivers nothing but NaN at inference, rather than something that no chip computes.
+
+Reference: Esser et al., "Learned Step Size Quantization", ICLR 2020, https://arxiv.org/abs/1902.08153. Differs from
+the source in the storage of the step just described; in the initial step, which is the best of twenty by squared
+error and not ``2 * mean(|x|) / sqrt(high)``, of whose range 8-bit tensors would use a quarter; in the range of
+weights, which is symmetric as TFLite int8 kernels require; and in that steps may be powers of two or one per channel.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfcompress import gradients
+from tfcompress.axes import as_axes, other_axes, slice_shape
+from tfcompress.constraints import AtLeast
+from tfcompress.transform import Transform
+
+CANDIDATES = 20
+"""Initial steps tried, each narrower than the last by a quarter of an octave."""
+
+SAMPLE = 2**20
+"""About as many values decide between the candidates."""
+
+POWERS = np.ldexp(np.float32(1), np.arange(-64, 64))
+"""The powers of two that a step may be; looked up, since not every backend's ``exp2`` is exact."""
+
+
+def nearest_power_of_two(step: Any) -> Any:
+    """The power of two nearest to ``step`` (positive, any shape) in the logarithm, with the gradient of ``step``."""
+    borders = POWERS[:-1] * np.float32(math.sqrt(2))
+    index = ops.sum(ops.cast(ops.expand_dims(step, -1) > borders, "int32"), axis=-1)
+    power = ops.take(ops.convert_to_tensor(POWERS), index)
+    return gradients.straight_through(ops.where(ops.isnan(step), step, power), step)
+
+
+def initial_step(x: Any, axis: Sequence[int] | None, low: int, high: int) -> Any:
+    """The step of least squared rounding error, among ``CANDIDATES`` from the one that clips nothing on down.
+
+    Args:
+        x: Values, any shape.
+        axis: Axes that have their own steps.
+        low: Smallest code.
+        high: Largest code.
+
+    Returns:
+        One step per slice, in the rank of ``x``. A slice of zeros gets ``1 / high``.
+    """
+    others = other_axes(len(x.shape), axis)
+    shape = [1 if a in others else size for a, size in enumerate(x.shape)]
+    kept = [a for a in range(len(shape)) if a not in others]
+    columns = ops.reshape(ops.transpose(x, [*others, *kept]), (-1, math.prod(shape)))
+    reach = columns / high if low == 0 else ops.maximum(columns / high, columns / low)
+    widest = ops.max(reach, axis=0)
+    widest = ops.where(widest > 0, widest, 1 / high)
+    sample = columns[:: _stride(columns)]
+
+    def compare(_: Any, state: Any) -> Any:
+        step, best, least = state
+        error = ops.sum(ops.square(sample - ops.round(ops.clip(sample / step, low, high)) * step), axis=0)
+        return step * 2**-0.25, ops.where(error < least, step, best), ops.minimum(error, least)
+
+    start = (widest, widest, ops.full_like(widest, np.inf))
+    return ops.reshape(ops.fori_loop(0, CANDIDATES, compare, start)[1], shape)
+
+
+def _stride(columns: Any) -> Any:
+    """Odd, so that it does not keep in step with the channels of an image."""
+    rows, width = ops.shape(columns)
+    return rows * width // SAMPLE // 2 * 2 + 1
+
+
+@keras.saving.register_keras_serializable("tfcompress")
+class LSQ(Transform):
+    """Quantises to ``bits`` bits with learned steps.
+
+    Args:
+        bits: Width of the stored integer, 2 to 16. Default 8.
+        axis: Axis, or axes, with their own steps; ``()`` is one step for the whole tensor. None (default) is decided
+            by the slot: the output channels of a weight, ``()`` for a feature map.
+        signed: Whether there are negative codes. None (default) is decided by the slot: False for a feature map behind
+            a ReLU, softmax or sigmoid, else True.
+        narrow_range: Drops the lowest signed code. None (default) is decided by the slot: True for weights, as TFLite
+            demands.
+        power_of_two: Rounds the steps to powers of two.
+
+    Raises:
+        ValueError: ``bits`` is outside 2 to 16, or an axis with its own steps is missing or has no fixed size.
+    """
+
+    def __init__(
+        self,
+        bits: int = 8,
+        axis: int | Sequence[int] | None = None,
+        signed: bool | None = None,
+        narrow_range: bool | None = None,
+        power_of_two: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if bits not in range(2, 17):
+            raise ValueError(f"`bits` must be a whole number from 2 to 16. Received: bits={bits}")
+        self.bits, self.signed, self.narrow_range, self.power_of_two = bits, signed, narrow_range, power_of_two
+        self.axis = as_axes(axis)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates ``unit`` (not trained, NaN until calibrated) and ``ratio`` (trained), one value per slice."""
+        shape = slice_shape(input_shape, self.axis, self.name)
+        self.unit = self.add_weight(
+            shape=shape,
+            initializer=keras.initializers.Constant(np.nan),
+            trainable=False,
+            aggregation="only_first_replica",
+            name="unit",
+        )
+        self.ratio = self.add_weight(shape=shape, initializer="ones", constraint=AtLeast(2**-10), name="ratio")
+        elements = math.prod(size or 1 for size in input_shape) / math.prod(shape)
+        self.gradient_scale = 1 / math.sqrt(elements * self._codes.high)
+
+    @property
+    def _codes(self) -> Grid:
+        return Grid(1.0, self.bits, signed=self.signed is not False, narrow_range=bool(self.narrow_range))
+
+    @property
+    def step(self) -> Any:
+        """The distance between levels, one per slice."""
+        unit = ops.convert_to_tensor(self.unit)
+        step = unit * gradients.scale(self.ratio, self.gradient_scale / ops.square(unit))
+        return nearest_power_of_two(step) if self.power_of_two else step
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Rounds ``x``; the first training call of an uncalibrated LSQ takes the initial step from it."""
+        if training:
+            unit = ops.convert_to_tensor(self.unit)
+            self.unit.assign(ops.cond(ops.any(ops.isnan(unit)), lambda: self._initial_step(x), lambda: unit))
+        return gradients.multiples(x, self.step, float(self._codes.low), float(self._codes.high))
+
+    def _initial_step(self, x: Any) -> Any:
+        return initial_step(ops.stop_gradient(x), self.axis, self._codes.low, self._codes.high)
+
+    def calibrate(self, x: Any) -> None:
+        """Sets the steps to those of least squared error on ``x``."""
+        self.unit.assign(self._initial_step(ops.convert_to_tensor(x, "float32")))
+        self.ratio.assign(ops.ones_like(self.ratio))
+
+    def grid(self, x: Any) -> Grid:
+        """The learned grid.
+
+        Raises:
+            ValueError: Neither ``calibrate`` nor a training batch has set the step.
+        """
+        scale = ops.convert_to_numpy(self.step)
+        if np.isnan(scale).any():
+            raise ValueError(
+                f"LSQ '{self.name}' must be calibrated before its grid is known. Received: a step that is NaN. "
+                "Call tfcompress.calibrate(model, x) with representative inputs, or train the model."
+            )
+        return Grid(scale, self.bits, signed=self._codes.signed, narrow_range=self._codes.narrow_range)
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration; None stays None, for the slot to decide."""
+        names = ("bits", "axis", "signed", "narrow_range", "power_of_two")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
