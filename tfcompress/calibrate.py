@@ -111,7 +111,7 @@ def _batches(traced: Trace, x: Any, batch_size: int) -> Iterator[Batches]:
 
 
 def _is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray) or ops.is_tensor(x)
+    return getattr(x, "shape", None) is not None  # NumPy, or a tensor of any library
 
 
 def _columns(traced: Trace, x: Any) -> Batches:

@@ -1,11 +1,16 @@
-"""Hyperparameters as functions of the training step: usable inside the graph and from Python.
+r"""Numbers that change over training: functions of the step, for use inside the graph and in plain Python.
 
-    ConstantSparsity(t)  = target                                             begin <= t <= end
-    PolynomialDecay(t)   = final + (initial - final) * (1 - p)**power,        p = (t - begin) / (end - begin), clipped
+    ConstantSparsity(t)  =  target
+    PolynomialDecay(t)   =  final + (initial - final) * (1 - p)**power,    p = (t - begin) / (end - begin), in [0, 1]
 
-Both begin with TFMOT's names and meanings; ``frequency`` says every how many steps the value is looked at.
-Reference of the polynomial: Zhu and Gupta, "To Prune, or Not to Prune", 2017, https://arxiv.org/abs/1710.01878.
-Differs from the source in nothing; TFMOT's ``end_step=-1`` (never ends) is kept.
+``schedule(step)`` takes a whole number or an integer tensor and returns a float32 scalar tensor; ``float()`` of it is
+a number. ``schedule.due(step)`` says whether what follows the schedule is brought up to date at this step. Wherever a
+schedule is asked for, any function of the step will do unless more is said.
+
+Reference: Zhu and Gupta, "To Prune, or Not to Prune: Exploring the Efficacy of Pruning for Model Compression", 2017,
+https://arxiv.org/abs/1710.01878; argument names of TFMOT's ``sparsity.keras.PruningSchedule``. Differs from TFMOT in
+that the value is returned without the flag ``should_prune``, which is ``due`` here, and in that ``end_step`` is always
+due, so that the final sparsity is reached whatever the frequency.
 """
 
 from typing import Any
@@ -15,70 +20,93 @@ from keras import ops
 
 
 class Schedule:
-    """A function of the step. Subclasses define ``__call__`` and ``get_config``, and are registered with Keras."""
+    """Base class: when masks change, and the checks that all schedules share.
+
+    Args:
+        begin_step: First step at which something is pruned, from 0 on.
+        end_step: Last step at which masks change; -1 for never.
+        frequency: Steps between two changes of the masks.
+
+    Raises:
+        ValueError: Steps or frequency are out of range.
+    """
+
+    def __init__(self, begin_step: int, end_step: int, frequency: int) -> None:
+        if begin_step < 0 or (end_step != -1 and end_step < begin_step):
+            raise ValueError(
+                "`begin_step` must be at least 0, and `end_step` at least `begin_step` or -1 for never. "
+                f"Received: begin_step={begin_step}, end_step={end_step}"
+            )
+        if frequency < 1:
+            raise ValueError(f"`frequency` must be at least 1. Received: frequency={frequency}")
+        self.begin_step, self.end_step, self.frequency = begin_step, end_step, frequency
 
     def __call__(self, step: Any) -> Any:
-        """The value at ``step`` (integer scalar, tensor or number), float32."""
-        raise NotImplementedError
+        """The sparsity at ``step``, float32, 0 to below 1."""
+        raise NotImplementedError(f"{type(self).__name__} must define `__call__`.")
+
+    def due(self, step: Any, frequency: int | None = None) -> Any:
+        """Whether masks change at ``step``; bool tensor. ``frequency`` takes the place of the schedule's own."""
+        step = ops.convert_to_tensor(step, "int32")
+        turn = ops.equal((step - self.begin_step) % (frequency or self.frequency), 0)
+        started = ops.logical_and(turn, step >= self.begin_step)
+        if self.end_step == -1:
+            return started
+        return ops.logical_or(ops.logical_and(started, step < self.end_step), ops.equal(step, self.end_step))
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
+        """Configuration."""
         return dict(vars(self))
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Schedule":
-        """The schedule with these arguments."""
+        """Rebuilds the schedule."""
         return cls(**config)
 
 
-def _check(name: str, sparsity: float) -> float:
-    if not 0.0 <= sparsity < 1.0:
-        raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={sparsity}")
-    return sparsity
-
-
-def _check_steps(begin_step: int, end_step: int, frequency: int) -> None:
-    if begin_step < 0 or (end_step != -1 and end_step < begin_step):
-        raise ValueError(
-            "`begin_step` must be at least 0 and at most `end_step` (or `end_step` -1, never). "
-            f"Received: begin_step={begin_step}, end_step={end_step}"
-        )
-    if frequency < 1:
-        raise ValueError(f"`frequency` must be at least 1. Received: frequency={frequency}")
+def _sparsity(name: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={value}")
+    return value
 
 
 @keras.saving.register_keras_serializable("tfcompress")
 class ConstantSparsity(Schedule):
-    """The same sparsity from ``begin_step`` on; masks stop changing after ``end_step``.
+    """The same sparsity at all steps.
 
     Args:
-        target_sparsity: Share of zeros, 0 to below 1.
-        begin_step: First step with zeros.
-        end_step: Last step at which masks change; -1 is never.
-        frequency: Steps between two changes.
+        target_sparsity: Fraction of zeros, 0 to below 1.
+        begin_step: First step at which something is pruned. Default 0.
+        end_step: Last step at which masks change. Default -1: never.
+        frequency: Steps between two changes of the masks. Default 100.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
 
-    def __init__(self, target_sparsity: float, begin_step: int = 0, end_step: int = -1, frequency: int = 1) -> None:
-        _check_steps(begin_step, end_step, frequency)
-        self.target_sparsity = _check("target_sparsity", target_sparsity)
-        self.begin_step, self.end_step, self.frequency = begin_step, end_step, frequency
+    def __init__(self, target_sparsity: float, begin_step: int = 0, end_step: int = -1, frequency: int = 100) -> None:
+        super().__init__(begin_step, end_step, frequency)
+        self.target_sparsity = _sparsity("target_sparsity", target_sparsity)
 
     def __call__(self, step: Any) -> Any:
-        """The target, or 0 before ``begin_step``."""
-        return self.target_sparsity * ops.cast(step >= self.begin_step, "float32")
+        """The target."""
+        return ops.convert_to_tensor(self.target_sparsity, "float32")
 
 
 @keras.saving.register_keras_serializable("tfcompress")
 class PolynomialDecay(Schedule):
-    """Sparsity that grows fast at first and slower towards its end.
+    """Sparsity that rises fast at first and slower and slower towards the end.
 
     Args:
-        initial_sparsity: Share of zeros at ``begin_step``, 0 to below 1.
-        final_sparsity: Share of zeros from ``end_step`` on.
-        begin_step: First step with zeros.
-        end_step: Step at which the final sparsity is reached.
-        power: Exponent; 3 as in the paper.
-        frequency: Steps between two changes.
+        initial_sparsity: Fraction of zeros at ``begin_step``, 0 to below 1.
+        final_sparsity: Fraction of zeros from ``end_step`` on, 0 to below 1.
+        begin_step: First step at which something is pruned.
+        end_step: Step at which the final sparsity is reached, and the last at which masks change.
+        power: Exponent. Default 3.
+        frequency: Steps between two changes of the masks. Default 100.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
 
     def __init__(
@@ -87,20 +115,19 @@ class PolynomialDecay(Schedule):
         final_sparsity: float,
         begin_step: int,
         end_step: int,
-        power: float = 3.0,
-        frequency: int = 1,
+        power: float = 3,
+        frequency: int = 100,
     ) -> None:
-        _check_steps(begin_step, end_step, frequency)
+        super().__init__(begin_step, end_step, frequency)
         if end_step == -1:
-            raise ValueError("`end_step` of PolynomialDecay must be a step: the polynomial ends there. Received: -1")
-        self.initial_sparsity = _check("initial_sparsity", initial_sparsity)
-        self.final_sparsity = _check("final_sparsity", final_sparsity)
-        self.begin_step, self.end_step, self.power, self.frequency = begin_step, end_step, power, frequency
+            raise ValueError("`end_step` must be a step at which the decay ends. Received: end_step=-1")
+        self.initial_sparsity = _sparsity("initial_sparsity", initial_sparsity)
+        self.final_sparsity = _sparsity("final_sparsity", final_sparsity)
+        self.power = power
 
     def __call__(self, step: Any) -> Any:
-        """The polynomial between the two steps, constant behind them, 0 before."""
-        span = max(self.end_step - self.begin_step, 1)
-        progress = ops.clip(ops.cast(step - self.begin_step, "float32") / span, 0.0, 1.0)
-        difference = self.initial_sparsity - self.final_sparsity
-        value = self.final_sparsity + difference * ops.power(1.0 - progress, self.power)
-        return value * ops.cast(step >= self.begin_step, "float32")
+        """The polynomial, constant before ``begin_step`` and behind ``end_step``."""
+        passed = ops.cast(ops.convert_to_tensor(step) - self.begin_step, "float32")
+        progress = ops.clip(passed / max(self.end_step - self.begin_step, 1), 0.0, 1.0)
+        span = self.initial_sparsity - self.final_sparsity
+        return self.final_sparsity + span * (1 - progress) ** self.power

@@ -1,4 +1,4 @@
-"""Float kernels, used for calibration and float files, agree with LiteRT's within float32 rounding, on the same cases."""
+"""Float kernels agree with LiteRT's within float32 rounding, on the cases of law G3 decoded."""
 
 from dataclasses import replace
 
@@ -49,6 +49,8 @@ def test_float_kernel_agrees_with_the_reference_kernel(name, litert):
         theirs = litert.run(write(graph), inputs)
         for index, value in Executor(graph).run(inputs).items():
             assert value.dtype == STORAGE["float32"]
-            np.testing.assert_allclose(value, theirs[index], rtol=1e-4, atol=1e-4 * np.abs(theirs[index]).max(initial=0))
+            np.testing.assert_allclose(
+                value, theirs[index], rtol=1e-4, atol=1e-4 * np.abs(theirs[index]).max(initial=0)
+            )
 
     check()

@@ -27,7 +27,7 @@ def compared():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_kernel_equals_the_reference_kernel(name, litert, compared, record_property):
+def test_kernel_equals_the_reference_kernel(name, litert, compared):
     strategy, examples = CASES[name]
 
     @settings(
@@ -43,7 +43,6 @@ def test_kernel_equals_the_reference_kernel(name, litert, compared, record_prope
         compared[name] += 1
 
     check()
-    record_property("cases", compared[name])
 
 
 def test_every_kernel_has_cases():
@@ -53,5 +52,5 @@ def test_every_kernel_has_cases():
 def test_at_least_2000_cases_were_compared(compared, record_property):
     if not all(compared.values()):
         pytest.skip("only some of the kernels were run")
-    record_property("cases", sum(compared.values()))
+    record_property("random cases", sum(compared.values()))
     assert sum(compared.values()) >= REQUIRED_CASES

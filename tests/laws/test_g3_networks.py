@@ -1,4 +1,4 @@
-"""Law G3 on whole networks that the stock converter wrote: every tensor equals LiteRT's reference kernels bit for bit."""
+"""Law G3 on whole networks that the stock converter wrote: every tensor equals LiteRT's, bit for bit."""
 
 import keras
 import numpy as np

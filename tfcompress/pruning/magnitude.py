@@ -1,16 +1,25 @@
-"""Magnitude pruning: the smallest weights become zero, more and more of them as training goes on.
+r"""Magnitude pruning: the weights of least magnitude become zero, more and more of them as training goes on.
 
-    y = m * w,      m = 0 for the round(sparsity(t) * n) entries of smallest score, else 1
+    y = mask * w,    mask = 0 for the n - max(1, round(n * (1 - sparsity(t)))) smallest of n magnitudes, else 1
 
-The score of an entry is its magnitude; with blocks, the mean or largest magnitude of its block, so that blocks live
-and die together; with ``sparsity_m_by_n=(M, N)``, the M smallest of every N neighbours along the input channels die
-(2:4 by ``(2, 4)``). The gradient is the true one, ``dy/dw = m``: a pruned weight keeps its value and returns if others
-fall below it.
+The mask is state. A counter in the graph says when it is made anew, so that nothing depends on how many steps Keras
+runs between two callbacks. Blocks live and die as one, by their mean or largest magnitude. With ``sparsity_m_by_n``,
+m of every n neighbours along the input channels are zero. Among equal magnitudes the first in memory stay, so that
+the number of zeros is exact in every case.
 
-Reference: Han, Pool, Tran and Dally, "Learning both Weights and Connections for Efficient Neural Networks", NeurIPS
-2015, https://arxiv.org/abs/1506.02626; schedules as Zhu and Gupta 2017; argument names as TFMOT's. Differs from the
-source in that the latent weight is not overwritten, in the exact number of zeros (ties are broken by position), and
-in the threshold, which a bisection over the bit patterns of the magnitudes finds without sorting.
+The gradient is the true one of ``mask * w``: a pruned weight gets none and keeps its value, and it comes back when
+others have fallen below it.
+
+The threshold is found without sorting. Floats that are not negative are in the order of their bits read as integers,
+so the magnitude of a given rank is found digit by digit from the top, counting in each round how many numbers have
+which next digit: two or three passes over the weights, where sorting half a million of them takes as long as a
+training step of the network around them.
+
+Reference: Zhu and Gupta, "To Prune, or Not to Prune: Exploring the Efficacy of Pruning for Model Compression", 2017,
+https://arxiv.org/abs/1710.01878; argument names of TFMOT's ``prune_low_magnitude``. Differs from TFMOT in that the
+weight itself is not overwritten by zeros; in ties; in that blocks start at index 0 in the mask and in the mean, at
+any rank, over the last two axes; in that n:m masks follow the schedule, not the first step alone; and in that a
+weight with too few input channels for m:n is refused and not silently left dense.
 """
 
 import math
@@ -20,148 +29,196 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfcompress.axes import as_axes, other_axes
 from tfcompress.schedules import ConstantSparsity, Schedule
 from tfcompress.transform import Transform
 
-POOLINGS = {"AVG": ops.mean, "MAX": ops.max}
+LARGE = 2**16
+"""From this many numbers on, two rounds over long digits are cheaper than three over short ones."""
 
 
-def smallest(score: Any, count: Any) -> Any:
-    """True for exactly ``count`` smallest entries of ``score`` (>= 0, any shape); ties go by position.
-
-    The bit pattern of a float32 that is not negative orders as the number does, so the threshold is found by halving
-    an interval of integers: at most 31 counts, no sort.
-    """
-    bits = ops.view(ops.reshape(score, [-1]), "int32")
-
-    def halve(low: Any, high: Any) -> tuple[Any, Any]:
-        middle = low + (high - low) // 2
-        enough = ops.count_nonzero(bits <= middle) > count
-        return ops.where(enough, low, middle + 1), ops.where(enough, middle, high)
-
-    bounds = ops.convert_to_tensor(0, "int32"), ops.max(bits)
-    threshold, _ = ops.while_loop(lambda low, high: low < high, halve, bounds, maximum_iterations=32)
-    below, ties = bits < threshold, bits == threshold
-    missing = count - ops.count_nonzero(below)
-    chosen = ops.logical_and(ties, ops.cumsum(ops.cast(ties, "int32")) <= missing)
-    return ops.reshape(ops.logical_or(below, chosen), score.shape)
+def histogram(numbers: Any, size: int) -> Any:
+    """How often each of 0 to ``size - 1`` occurs in ``numbers`` (int32, flat)."""
+    if keras.backend.backend() == "tensorflow":
+        return ops.bincount(numbers, minlength=size)
+    return ops.segment_sum(ops.ones_like(numbers), numbers, num_segments=size)  # JAX cannot compile bincount
 
 
-def smallest_of_each(score: Any, m: int, n: int) -> Any:
-    """True for the ``m`` smallest of every ``n`` neighbours along the last axis (its size a multiple of ``n``)."""
-    groups = ops.reshape(score, [-1, n])
-    rank = ops.argsort(ops.argsort(groups, axis=-1), axis=-1)
-    return ops.reshape(rank < m, score.shape)
+def of_rank(numbers: Any, rank: Any) -> Any:
+    """The number of 0-based ``rank``, int32 scalar, in ascending order of ``numbers`` (int32, flat, not negative)."""
+    found, low_bits = 0, 31  # the digits found so far, and how many bits are behind them
+    for width in (16, 15) if numbers.shape[0] >= LARGE else (11, 10, 10):
+        low_bits -= width
+        digits = ops.right_shift(numbers, low_bits) - found * 2**width
+        # Numbers that begin otherwise count as one below, or one above, all digits.
+        counts = histogram(ops.clip(digits, -1, 2**width) + 1, 2**width + 2)
+        digit = ops.sum(ops.cast(ops.cumsum(counts) <= rank, "int32")) - 1
+        found = found * 2**width + digit
+    return found
+
+
+def largest(scores: Any, count: Any) -> Any:
+    """True for the ``count`` (int32 scalar, 1 or more) largest of ``scores`` (float32, any shape, not negative)."""
+    numbers = ops.view(ops.reshape(scores, (-1,)), "int32")
+    threshold = of_rank(numbers, numbers.shape[0] - count)
+    reached = numbers >= threshold
+    surplus = ops.sum(ops.cast(reached, "int32")) - count
+
+    def without_surplus() -> Any:
+        equal = ops.cumsum(ops.cast(numbers == threshold, "int32"))
+        return ops.logical_and(reached, ops.logical_or(numbers > threshold, equal <= equal[-1] - surplus))
+
+    return ops.reshape(ops.cond(surplus > 0, without_surplus, lambda: reached), scores.shape)
+
+
+def largest_of_each(scores: Any, count: int, n: int, axis: int) -> Any:
+    """True for the ``count`` largest of every ``n`` neighbours along ``axis``; zeros are thought behind its end."""
+    moved = ops.moveaxis(scores, axis, 0)
+    padded = ops.pad(moved, [(0, -moved.shape[0] % n)] + [(0, 0)] * (len(moved.shape) - 1))
+    numbers = ops.view(ops.reshape(padded, (-1, n, math.prod(moved.shape[1:]))), "int32")
+    first = ops.reshape(ops.tril(ops.ones((n, n), "int32"), -1), (n, n, 1))  # the first of equals is larger
+    larger = ops.expand_dims(numbers, 1) > ops.expand_dims(numbers, 2) - first
+    chosen = ops.reshape(ops.sum(ops.cast(larger, "int32"), axis=2) < count, padded.shape)
+    return ops.moveaxis(chosen[: moved.shape[0]], 0, axis)
+
+
+def pooled(scores: Any, block_size: Sequence[int], pooling: str) -> Any:
+    """The mean or largest of ``scores`` in each block over the last two axes; blocks at the end may be cut off."""
+    (height, width), (*planes, rows, columns) = block_size, scores.shape
+    padding = [(0, 0)] * len(planes) + [(0, -rows % height), (0, -columns % width)]
+    blocks = (*planes, -(-rows // height), height, -(-columns // width), width)
+
+    def reduce(x: Any, function: Any) -> Any:
+        return function(ops.reshape(ops.pad(x, padding), blocks), axis=(-3, -1))
+
+    if pooling == "MAX":
+        return reduce(scores, ops.max)
+    return reduce(scores, ops.sum) / reduce(ops.ones_like(scores), ops.sum)
+
+
+def spread(chosen: Any, block_size: Sequence[int], shape: Sequence[int]) -> Any:
+    """One value per block, repeated over the block: the inverse of ``pooled`` in shape."""
+    repeated = ops.repeat(ops.repeat(chosen, block_size[0], axis=-2), block_size[1], axis=-1)
+    return repeated[..., : shape[-2], : shape[-1]]
 
 
 @keras.saving.register_keras_serializable("tfcompress")
 class MagnitudePruning(Transform):
-    """Zeroes the weights of smallest magnitude.
+    """Sets the weights of least magnitude to zero.
 
     Args:
-        pruning_schedule: Sparsity over the training steps: ``ConstantSparsity`` or ``PolynomialDecay``; a number is a
-            constant sparsity.
-        block_size: Height and width of blocks over the last two axes (input and output channels) of the weight.
-        block_pooling_type: ``"AVG"`` or ``"MAX"``, the score of a block.
-        sparsity_m_by_n: ``(M, N)``: M zeros among every N neighbours along the input channels, from the schedule's
-            ``begin_step`` on; its sparsity must be M / N or 0.
+        schedule: Fraction of zeros over the training steps, ``ConstantSparsity`` or ``PolynomialDecay``; a number stands
+            for a ``ConstantSparsity``. Default 0.5.
+        block_size: Height and width of blocks over the last two axes of the weight (input and output channels).
+        block_pooling_type: What a block is judged by, ``"AVG"`` or ``"MAX"`` of its magnitudes.
+        sparsity_m_by_n: ``(m, n)``: m zeros in every n neighbours along the input channels, e.g. ``(2, 4)``. The schedule
+            then only says when; its sparsity is not used.
+        frequency: Steps between two changes of the mask. None (default) is the schedule's ``frequency``.
+        axis: The axes of the output channels; the input channels of ``sparsity_m_by_n`` are the last other axis.
+            None (default) is decided by the slot, and -1 without one.
 
     Raises:
-        ValueError: An argument is out of range, or blocks and M:N are combined.
+        ValueError: An argument is out of range, blocks and m:n are asked for together, or the weight cannot be pruned so.
     """
 
     def __init__(
         self,
-        pruning_schedule: Schedule | float | dict[str, Any] = 0.5,
+        schedule: Schedule | float = 0.5,
         block_size: Sequence[int] = (1, 1),
         block_pooling_type: str = "AVG",
         sparsity_m_by_n: Sequence[int] | None = None,
+        frequency: int | None = None,
+        axis: int | Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(pruning_schedule, dict):
-            pruning_schedule = keras.saving.deserialize_keras_object(pruning_schedule)
-        if isinstance(pruning_schedule, (int, float)):
-            pruning_schedule = ConstantSparsity(float(pruning_schedule))
-        if block_pooling_type not in POOLINGS:
-            raise ValueError(f"`block_pooling_type` must be 'AVG' or 'MAX'. Received: {block_pooling_type!r}")
         if len(block_size) != 2 or min(block_size) < 1:
-            raise ValueError(f"`block_size` must be two positive sizes. Received: block_size={block_size}")
-        if sparsity_m_by_n and (tuple(block_size) != (1, 1) or not 0 < sparsity_m_by_n[0] < sparsity_m_by_n[1]):
+            raise ValueError(f"`block_size` must be two sizes of at least 1. Received: block_size={block_size}")
+        if block_pooling_type not in ("AVG", "MAX"):
+            raise ValueError(f"`block_pooling_type` must be 'AVG' or 'MAX'. Received: {block_pooling_type!r}")
+        if frequency is not None and frequency < 1:
+            raise ValueError(f"`frequency` must be at least 1. Received: frequency={frequency}")
+        if sparsity_m_by_n and (len(sparsity_m_by_n) != 2 or not 0 < sparsity_m_by_n[0] < sparsity_m_by_n[1]):
+            raise ValueError(f"`sparsity_m_by_n` must be (m, n) with 0 < m < n. Received: {sparsity_m_by_n}")
+        if sparsity_m_by_n and tuple(block_size) != (1, 1):
             raise ValueError(
-                "`sparsity_m_by_n` must be (M, N) with 0 < M < N, and excludes blocks. "
-                f"Received: sparsity_m_by_n={sparsity_m_by_n}, block_size={block_size}"
+                f"Either `block_size` or `sparsity_m_by_n` may be given. Received: block_size={block_size}, "
+                f"sparsity_m_by_n={sparsity_m_by_n}"
             )
-        self.schedule = pruning_schedule
+        self.schedule = schedule if isinstance(schedule, Schedule) else ConstantSparsity(schedule)
         self.block_size, self.block_pooling_type = tuple(block_size), block_pooling_type
         self.sparsity_m_by_n = tuple(sparsity_m_by_n) if sparsity_m_by_n else None
+        self.frequency, self.axis = frequency, as_axes(axis)
 
-    def build(self, shape: Any) -> None:
-        """Makes the mask and the step counter."""
-        if None in shape or len(shape) < 2:
-            raise ValueError(f"MagnitudePruning prunes weights of two or more axes. Received: shape={tuple(shape)}")
-        self.mask = self.add_weight(shape, "ones", name="mask", trainable=False)
-        self.iteration = self.add_weight((), "zeros", name="iteration", trainable=False, dtype="int32")
+    def build(self, input_shape: Any) -> None:
+        """Creates the mask (all True) and the step counter."""
+        shape = tuple(input_shape)
+        if None in shape:
+            raise ValueError(f"MagnitudePruning '{self.name}' must be on a weight. Received: a feature map, {shape}")
+        if self.block_size != (1, 1) and len(shape) < 2:
+            raise ValueError(
+                f"MagnitudePruning '{self.name}': blocks need a weight of two or more axes. Received: shape={shape}. "
+                "Use block_size=(1, 1) here."
+            )
+        if self.sparsity_m_by_n:
+            self.input_axis = self._input_axis(shape)
+        options = {"trainable": False, "aggregation": "only_first_replica"}
+        self.mask = self.add_weight(shape=shape, initializer="ones", dtype="bool", name="mask", **options)
+        self.step = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="step", **options)
+
+    def _input_axis(self, shape: tuple[int, ...]) -> int:
+        """The axis of the input channels, if m:n zeros can be made along it."""
+        m, n = self.sparsity_m_by_n
+        others = other_axes(len(shape), (-1,) if self.axis is None else self.axis)
+        if not others or shape[others[-1]] <= n - m:
+            channels = shape[others[-1]] if others else 1
+            raise ValueError(
+                f"MagnitudePruning '{self.name}': {m} zeros in {n} neighbours need more than {n - m} input channels. "
+                f"Received: shape={shape} with {channels} of them. Leave this layer out of the rule."
+            )
+        return others[-1]
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """``mask * x``; in training the mask is brought up to date first."""
-        if not training:
-            return x * self.mask
-        step = ops.convert_to_tensor(self.iteration)
-        mask = ops.cond(self._due(step), lambda: self.new_mask(x, step), lambda: ops.convert_to_tensor(self.mask))
-        mask = ops.stop_gradient(mask)
-        self.mask.assign(mask)
-        self.iteration.assign(step + 1)
-        return x * mask
+        """``mask * x``; a training call brings the mask up to date first and counts one step."""
+        if training:
+            step, mask = ops.convert_to_tensor(self.step), ops.convert_to_tensor(self.mask)
+            due = self.schedule.due(step, self.frequency)
+            self.mask.assign(ops.cond(due, lambda: self._new_mask(x, step), lambda: mask))
+            self.step.assign(step + 1)
+        return x * ops.cast(self.mask, x.dtype)
+
+    def _new_mask(self, x: Any, step: Any) -> Any:
+        scores = ops.abs(ops.stop_gradient(x))
+        if self.sparsity_m_by_n:
+            m, n = self.sparsity_m_by_n
+            return largest_of_each(scores, n - m, n, self.input_axis)
+        if self.block_size == (1, 1):
+            return largest(scores, self._kept(scores, step))
+        blocks = pooled(scores, self.block_size, self.block_pooling_type)
+        return spread(largest(blocks, self._kept(blocks, step)), self.block_size, x.shape)
+
+    def _kept(self, scores: Any, step: Any) -> Any:
+        """How many of the scores stay, at least one."""
+        kept = ops.round(math.prod(scores.shape) * (1.0 - self.schedule(step)))
+        return ops.maximum(ops.cast(kept, "int32"), 1)
+
+    def calibrate(self, x: Any) -> None:
+        """Makes the mask that the schedule has for step 0, if any."""
+        if self.schedule.due(0, self.frequency):
+            self.mask.assign(self._new_mask(ops.convert_to_tensor(x, "float32"), 0))
 
     def update(self, x: Any) -> None:
-        """Brings the mask up to date outside of a training step."""
-        self.mask.assign(self.new_mask(x, ops.convert_to_tensor(self.iteration)))
-
-    def new_mask(self, x: Any, step: Any) -> Any:
-        """0 for what is pruned at ``step``, else 1."""
-        score, sparsity = ops.abs(ops.stop_gradient(x)), self.schedule(step)
-        if self.sparsity_m_by_n:
-            dead = ops.logical_and(self._m_by_n(score), sparsity > 0)
-        else:
-            score = self._pooled(score)
-            count = ops.cast(ops.round(sparsity * math.prod(score.shape)), "int32")
-            dead = self._spread(smallest(score, count), x.shape)
-        return 1.0 - ops.cast(dead, x.dtype)
-
-    def _due(self, step: Any) -> Any:
-        begin, end = self.schedule.begin_step, self.schedule.end_step
-        due = ops.logical_and(step >= begin, (step - begin) % self.schedule.frequency == 0)
-        return due if end == -1 else ops.logical_and(due, step <= end)
-
-    def _m_by_n(self, score: Any) -> Any:
-        m, n = self.sparsity_m_by_n
-        order = [*range(len(score.shape) - 2), len(score.shape) - 1, len(score.shape) - 2]  # input channels last
-        padding = -score.shape[-2] % n
-        score = ops.pad(ops.transpose(score, order), [[0, 0]] * (len(order) - 1) + [[0, padding]])
-        dead = smallest_of_each(score, m, n)
-        return ops.transpose(dead[..., : score.shape[-1] - padding], order)
-
-    def _pooled(self, score: Any) -> Any:
-        (height, width), (*rest, rows, columns) = self.block_size, score.shape
-        if (height, width) == (1, 1):
-            return score
-        score = ops.pad(score, [[0, 0]] * len(rest) + [[0, -rows % height], [0, -columns % width]])
-        blocks = [*rest, -(-rows // height), height, -(-columns // width), width]
-        return POOLINGS[self.block_pooling_type](ops.reshape(score, blocks), (-3, -1))
-
-    def _spread(self, dead: Any, shape: Sequence[int]) -> Any:
-        (height, width), (*_, rows, columns) = self.block_size, shape
-        if (height, width) == (1, 1):
-            return dead
-        return ops.repeat(ops.repeat(dead, height, -2), width, -1)[..., :rows, :columns]
+        """Makes the mask anew at the current sparsity."""
+        if self.step >= self.schedule.begin_step:
+            self.mask.assign(self._new_mask(ops.convert_to_tensor(x, "float32"), ops.convert_to_tensor(self.step)))
 
     def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
-        mine = {
-            "pruning_schedule": keras.saving.serialize_keras_object(self.schedule),
-            "block_size": self.block_size,
-            "block_pooling_type": self.block_pooling_type,
-            "sparsity_m_by_n": self.sparsity_m_by_n,
-        }
-        return {**super().get_config(), **mine}
+        """Configuration with the schedule serialised; None stays None, for the slot to decide."""
+        names = ("block_size", "block_pooling_type", "sparsity_m_by_n", "frequency", "axis")
+        config = {"schedule": keras.saving.serialize_keras_object(self.schedule)}
+        return {**super().get_config(), **config, **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "MagnitudePruning":
+        """Rebuilds the schedule, then the transform."""
+        return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})

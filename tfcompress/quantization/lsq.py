@@ -34,6 +34,7 @@ from keras import ops
 from tfcompress import gradients
 from tfcompress.axes import as_axes, other_axes, slice_shape
 from tfcompress.constraints import AtLeast
+from tfcompress.grid import Grid
 from tfcompress.transform import Transform
 
 CANDIDATES = 20
@@ -54,7 +55,7 @@ def nearest_power_of_two(step: Any) -> Any:
     return gradients.straight_through(ops.where(ops.isnan(step), step, power), step)
 
 
-def initial_step(x: Any, axis: Sequence[int] | None, low: int, high: int) -> Any:
+def initial_step(x: Any, axis: Sequence[int] | None, low: int, high: int, power_of_two: bool = False) -> Any:
     """The step of least squared rounding error, among ``CANDIDATES`` from the one that clips nothing on down.
 
     Args:
@@ -62,6 +63,7 @@ def initial_step(x: Any, axis: Sequence[int] | None, low: int, high: int) -> Any
         axis: Axes that have their own steps.
         low: Smallest code.
         high: Largest code.
+        power_of_two: Judges each candidate by the power of two that it is rounded to.
 
     Returns:
         One step per slice, in the rank of ``x``. A slice of zeros gets ``1 / high``.
@@ -77,7 +79,8 @@ def initial_step(x: Any, axis: Sequence[int] | None, low: int, high: int) -> Any
 
     def compare(_: Any, state: Any) -> Any:
         step, best, least = state
-        error = ops.sum(ops.square(sample - ops.round(ops.clip(sample / step, low, high)) * step), axis=0)
+        used = nearest_power_of_two(step) if power_of_two else step
+        error = ops.sum(ops.square(sample - ops.round(ops.clip(sample / used, low, high)) * used), axis=0)
         return step * 2**-0.25, ops.where(error < least, step, best), ops.minimum(error, least)
 
     start = (widest, widest, ops.full_like(widest, np.inf))
@@ -156,12 +159,12 @@ class LSQ(Transform):
         return gradients.multiples(x, self.step, float(self._codes.low), float(self._codes.high))
 
     def _initial_step(self, x: Any) -> Any:
-        return initial_step(ops.stop_gradient(x), self.axis, self._codes.low, self._codes.high)
+        return initial_step(ops.stop_gradient(x), self.axis, self._codes.low, self._codes.high, self.power_of_two)
 
     def calibrate(self, x: Any) -> None:
         """Sets the steps to those of least squared error on ``x``."""
         self.unit.assign(self._initial_step(ops.convert_to_tensor(x, "float32")))
-        self.ratio.assign(ops.ones_like(self.ratio))
+        self.ratio.assign(ops.ones(self.ratio.shape))
 
     def grid(self, x: Any) -> Grid:
         """The learned grid.

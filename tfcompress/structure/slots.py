@@ -80,7 +80,7 @@ def weight_defaults(layer: keras.layers.Layer, slot: str) -> dict[str, Any]:
     (owner,) = (owner for path, _, owner in _all(layer) if path == slot)
     rank = len(weight(layer, slot).shape)
     axis = channel_axes(owner, slot.rpartition(".")[2]) if rank > 1 else ()
-    return {"axis": axis, "signed": True, "narrow_range": True}
+    return {"axis": axis, "signed": True, "narrow_range": True, "symmetric": True, "momentum": 0.0}
 
 
 def output_defaults(tail: Any) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def output_defaults(tail: Any) -> dict[str, Any]:
     name = getattr(getattr(tail, "activation", None), "__name__", "")
     rectifies = isinstance(tail, layers.ReLU) and not tail.negative_slope
     unsigned = rectifies or isinstance(tail, layers.Softmax) or name in UNSIGNED
-    return {"axis": (), "signed": not unsigned, "narrow_range": False}
+    return {"axis": (), "signed": not unsigned, "narrow_range": False, "symmetric": False, "momentum": 0.99}
 
 
 UNSIGNED = ("relu", "relu6", "softmax", "sigmoid")
@@ -109,32 +109,32 @@ def channel_axes(layer: Any, name: str) -> tuple[int, ...]:
 
 
 def _all(layer: Any) -> list[tuple[str, keras.Variable, Any]]:
-    """(path, variable, owner) of every variable; one that no attribute leads to is called ``variables.3``."""
+    """(path, variable, layer that owns it) of every variable; ``variables.3`` if no attribute leads to it."""
     seen = {id(layer)}
-    found = list(_walk(layer, "", seen))
+    found = list(_walk(layer, layer, "", seen))
     hidden = [(k, v) for k, v in enumerate(getattr(layer, "variables", ())) if id(v) not in seen]
     return found + [(f"variables.{k}", variable, layer) for k, variable in hidden]
 
 
-def _walk(owner: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Variable, Any]]:
-    """Yields (path, variable, owner), each variable once, an owner's own before those of its members."""
-    members = [(name, value) for name, value in _members(owner) if id(value) not in seen]
+def _walk(holder: Any, owner: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Variable, Any]]:
+    """Yields each variable once, those that a layer or container holds itself before those of its members."""
+    members = [(name, value) for name, value in _members(holder) if id(value) not in seen]
     seen.update(id(value) for _, value in members)
     yield from ((f"{prefix}{name}", value, owner) for name, value in members if isinstance(value, keras.Variable))
     for name, value in members:
         if not isinstance(value, keras.Variable):
-            yield from _walk(value, f"{prefix}{name}.", seen)
+            yield from _walk(value, value if isinstance(value, layers.Layer) else owner, f"{prefix}{name}.", seen)
 
 
-def _members(owner: Any) -> list[tuple[str, Any]]:
-    """What an owner holds, under the names that users write: ``kernel`` for Keras' own ``_kernel``."""
-    if isinstance(owner, keras.Model):
-        return [(layer.name, layer) for layer in owner.layers]
-    if isinstance(owner, (list, tuple, dict)):
-        items = owner.items() if isinstance(owner, dict) else enumerate(owner)
+def _members(holder: Any) -> list[tuple[str, Any]]:
+    """What a holder holds, under the names that users write: ``kernel`` for Keras' own ``_kernel``."""
+    if isinstance(holder, keras.Model):
+        return [(layer.name, layer) for layer in holder.layers]
+    if isinstance(holder, (list, tuple, dict)):
+        items = holder.items() if isinstance(holder, dict) else enumerate(holder)
         return [(str(name), value) for name, value in items if isinstance(value, (*HOLDERS, *CONTAINERS))]
-    members = [(n, v) for n, v in vars(owner).items() if n not in BOOKKEEPING and not n.startswith("_self_")]
-    named = [(_public(owner, n, v), v) for n, v in members if isinstance(v, HOLDERS)]
+    members = [(n, v) for n, v in vars(holder).items() if n not in BOOKKEEPING and not n.startswith("_self_")]
+    named = [(_public(holder, n, v), v) for n, v in members if isinstance(v, HOLDERS)]
     return named + [(n, v) for n, v in members if isinstance(v, CONTAINERS)]
 
 

@@ -12,9 +12,7 @@ from tflite_export.from_keras.pooling import reshape_to
 def input_layer(builder: Builder, call: Call) -> int:
     """A model input."""
     (value,) = call.outputs
-    x = builder.activation(value)
-    builder.draft.inputs.append(x)
-    return x
+    return builder.input(value)
 
 
 def identity(builder: Builder, call: Call, x: int) -> int:
@@ -40,7 +38,7 @@ def transform(builder: Builder, call: Call, x: int) -> int:
 
 def rounds_to(call: Call, grid: Grid, shape: tuple[int, ...]) -> bool:
     """Whether the Transform delivers the nearest level of its grid, tried on a ramp over its range and beyond."""
-    low, high = (float(grid.decode(np.array(code))) for code in (grid.low, grid.high))
+    low, high = (grid.decode(np.array(code)).item() for code in (grid.low, grid.high))
     reach = (high - low) / 2
     ramp = np.linspace(low - reach, high + reach, int(np.prod(shape)), dtype=np.float32).reshape(shape)
     delivered = np.asarray(call.layer(ramp, training=False), np.float32)

@@ -9,7 +9,7 @@ from tfcompress.compressed import deployed
 from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call, Value
 from tflite_export.from_keras.grids import Unsupported, weight_grid
-from tflite_export.ir import Op, Quantization, Tensor
+from tflite_export.ir import Op, Tensor
 from tflite_export.passes.draft import Draft
 
 
@@ -31,9 +31,14 @@ class Builder:
         """Shape of a tensor."""
         return self.draft.tensors[tensor].shape
 
-    def activation(self, value: Value, name: str = "", quantization: Quantization | None = None) -> int:
-        """Appends the tensor that a Value becomes, with batch 1."""
-        return self.draft.add(Tensor(name or value.name, static(value.shape), "float32", quantization))
+    def input(self, value: Value) -> int:
+        """Appends an input of the graph, with batch 1."""
+        self.draft.inputs.append(self.draft.add(Tensor(value.name, static(value.shape), "float32")))
+        return self.draft.inputs[-1]
+
+    def placeholder(self, value: Value) -> int:
+        """Appends a tensor for what a call delivers that could not be lowered."""
+        return self.draft.add(Tensor(value.name, tuple(size or 1 for size in value.shape), "float32"))
 
     def emit(self, kind: str, inputs: tuple[int, ...], name: str, shape: tuple[int, ...], **options: Any) -> int:
         """Appends an op with one new float output of that name and shape; returns the output."""

@@ -44,20 +44,21 @@ def lower(model: keras.Model) -> Graph:
 
 def _lower(builder: Builder, call: Call) -> str | None:
     """Lowers one call; returns what is wrong with it, if anything, and lets the walk go on with a placeholder."""
+    problem = None
     try:
-        builder.tensors[call.outputs[0]] = _lowering(call)(builder, call, *(builder.tensors[v] for v in call.inputs))
-        return None
+        lowering = _lowering(call)
+        if all(None not in value.shape[1:] for value in call.inputs):  # else the input at fault was named already
+            static(call.outputs[0].shape)
+            builder.tensors[call.outputs[0]] = lowering(builder, call, *(builder.tensors[v] for v in call.inputs))
+            return None
     except ValueError as reason:
-        for value in call.outputs:
-            known = tuple(size or 1 for size in value.shape)
-            builder.tensors[value] = builder.activation(type(value)(value.name, known, value.dtype))
-        return f"{call.path} ({type(core(call.layer)).__name__}): {reason}"
+        problem = f"{call.path} ({type(core(call.layer)).__name__}): {reason}"
+    builder.tensors.update({value: builder.placeholder(value) for value in call.outputs})
+    return problem
 
 
 def _lowering(call: Call) -> Any:
     layer = core(call.layer)
-    for value in call.outputs:
-        static(value.shape)
     if isinstance(layer, Transform):
         return transform
     if type(layer) not in LOWERINGS:

@@ -109,9 +109,9 @@ def same_grid(op: Op, tensors: Sequence[Tensor], *positions: int) -> None:
         if x.dtype != y.dtype:
             refuse_type(op, x, y.dtype)
         if x.dtype == "int8" and affine(op, x) != affine(op, y):
-            refuse(
-                op, x, f"expected the grid of {y.name!r}, {affine(op, y)}. Received: {affine(op, x)}. Insert QUANTIZE"
-            )
+            (scale, zero_point), (wanted, wanted_zero) = affine(op, x), affine(op, y)
+            expected = f"expected the scale and zero point of {y.name!r}, {wanted} and {wanted_zero}"
+            refuse(op, x, f"{expected}. Received: {scale} and {zero_point}. Insert a QUANTIZE")
 
 
 def reshaped(shape: tuple[int, ...]) -> Kernel:

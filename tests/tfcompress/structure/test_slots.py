@@ -34,8 +34,8 @@ class Blocks(layers.Layer):
             Blocks(),
             (None, 2),
             [
-                "_blocks.0.kernel", "_blocks.0.bias", "_blocks.1.kernel", "_blocks.1.bias", "heads.a.kernel",
-                "inner.last.kernel", "inner.last.bias", "tables.0",
+                "inner.last.kernel", "inner.last.bias", "_blocks.0.kernel", "_blocks.0.bias", "_blocks.1.kernel",
+                "_blocks.1.bias", "heads.a.kernel", "tables.0",
             ],
         ),
     ],
@@ -93,4 +93,5 @@ def test_short_names_stand_for_all_that_end_in_them():
     ],
 )
 def test_outputs_that_cannot_be_negative_are_unsigned(layer, signed):
-    assert slots.output_defaults(layer) == {"axis": (), "signed": signed, "narrow_range": False}
+    expected = {"axis": (), "signed": signed, "narrow_range": False, "symmetric": False, "momentum": 0.99}
+    assert slots.output_defaults(layer) == expected

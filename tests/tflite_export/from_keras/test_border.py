@@ -22,7 +22,7 @@ def test_layers_that_do_nothing_at_inference_vanish(kind: type) -> None:
 
 
 def test_a_transform_puts_its_grid_on_the_tensor_behind_it() -> None:
-    graph = lower(model_of(Fixed(0.5, bits=4, signed=False), shape=(3,)))
+    graph = lower(model_of(Fixed(np.full((1, 1), 0.5), bits=4, signed=False), shape=(3,)))
     grid = graph.tensors[graph.outputs[0]].quantization
     assert (float(grid.scale[0]), int(grid.zero_point[0]), grid.low, grid.bits) == (0.5, 112, 112, 4)
 
@@ -65,6 +65,14 @@ def test_an_input_of_unknown_size_is_refused() -> None:
     x = keras.Input((None, 8, 3), name="x")
     with pytest.raises(ValueError, match=r"x \(InputLayer\): the shape \(None, None, 8, 3\) has unknown sizes"):
         lower(keras.Model(x, layers.ReLU()(x)))
+
+
+def test_only_the_input_of_unknown_size_is_named() -> None:
+    x = keras.Input((None, None, 3), name="x")
+    y = layers.UpSampling2D(name="odd")(layers.Conv2D(2, 1, name="fine")(x))
+    with pytest.raises(ValueError, match=r"(?s)x \(InputLayer\).*odd \(UpSampling2D\)") as error:
+        lower(keras.Model(x, y))
+    assert "fine" not in str(error.value)
 
 
 def test_a_fixed_batch_becomes_one() -> None:

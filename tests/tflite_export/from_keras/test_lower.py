@@ -37,6 +37,12 @@ def test_a_model_may_have_several_outputs_of_one_name() -> None:
     assert list(graph.signature[2]) == ["d", "d_1"]
 
 
+def test_a_sequential_model_names_its_output_after_the_last_layer() -> None:
+    model = keras.Sequential([keras.Input((4,), name="x"), layers.Dense(3), layers.ReLU(name="last")])
+    scramble(model)
+    assert assert_lowers(model).signature == ("serving_default", {"x": 0}, {"last": 4})
+
+
 def test_one_error_names_every_offending_layer() -> None:
     stack = [
         layers.UpSampling2D(name="up"),
