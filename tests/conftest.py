@@ -1,5 +1,10 @@
+from collections import Counter
+
+
 def pytest_terminal_summary(terminalreporter):
-    """Prints what tests have counted with ``record_property``, such as the cases of a law."""
+    """Prints the sums of what tests have counted with ``record_property``, such as the cases of a law."""
+    totals = Counter()
     for report in terminalreporter.getreports("passed"):
-        for name, value in report.user_properties:
-            terminalreporter.write_line(f"{report.nodeid}: {value:,} {name}")
+        totals.update(dict(report.user_properties))
+    for name, total in totals.items():
+        terminalreporter.write_line(f"{name}: {total:,}")

@@ -184,6 +184,6 @@ def trained(model: keras.Model, seed: int) -> keras.Model:
     small = tfc.compress(model, rules)
     x = samples(model, 16, seed)
     tfc.calibrate(small, x)
-    small.compile("sgd", "mse", run_eagerly=True)
+    small.compile(keras.optimizers.Adam(1e-3), "mse", run_eagerly=True)
     small.train_on_batch(x, np.zeros((16, *small.output_shape[1:])))
     return small

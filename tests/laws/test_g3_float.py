@@ -12,7 +12,6 @@ from tflite_export.interpreter import Executor
 from tflite_export.ir import STORAGE
 from tflite_export.litert import LiteRT
 
-pytestmark = pytest.mark.xdist_group("g3")
 FLOAT = [name for name in CASES if "QUANTIZE" not in name]
 
 

@@ -10,10 +10,7 @@ from tflite_export.flatbuffer import read
 from tflite_export.interpreter import Executor, Interpreter
 from tflite_export.litert import LiteRT
 
-pytestmark = [
-    pytest.mark.xdist_group("g3-networks"),
-    pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected:UserWarning"),  # the converter's
-]
+pytestmark = pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected:UserWarning")
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def initial_step(x: Any, axis: Sequence[int] | None, low: int, high: int, power_
     reach = columns / high if low == 0 else ops.maximum(columns / high, columns / low)
     widest = ops.max(reach, axis=0)
     widest = ops.where(widest > 0, widest, 1 / high)
-    sample = columns[:: _stride(columns)]
+    sample = ops.reshape(columns[:: _stride(columns)], (-1, columns.shape[1]))  # slicing forgets the width
 
     def compare(_: Any, state: Any) -> Any:
         step, best, least = state

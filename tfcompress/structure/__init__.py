@@ -1,1 +1,1 @@
-
+"""Reading, grouping and rebuilding the graphs of Keras models."""

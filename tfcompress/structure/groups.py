@@ -30,7 +30,8 @@ IDENTITY = (
 )  # fmt: skip
 """Layers that deliver their input at inference."""
 
-MOVERS = IDENTITY + (
+MOVERS = (
+    *IDENTITY,
     layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector, layers.ZeroPadding1D, layers.ZeroPadding2D,
     layers.Cropping1D, layers.Cropping2D, layers.MaxPooling1D, layers.MaxPooling2D, layers.GlobalMaxPooling1D,
     layers.GlobalMaxPooling2D, layers.AveragePooling1D, layers.AveragePooling2D, layers.UpSampling1D, Transform,
@@ -84,7 +85,8 @@ def groups(trace: Trace) -> list[Group]:
 def _grow(trace: Trace, head: Call) -> tuple[Call, ...]:
     linear = isinstance(core(head.layer), LINEAR) and activation_name(core(head.layer)) == "linear"
     open_end = linear or isinstance(core(head.layer), layers.Add)
-    members, pending = [head], []  # pending: identities, which belong to the group only if something fuses behind them
+    members = [head]
+    pending: list[Call] = []  # identities, which belong to the group only if something fuses behind them
     while open_end and (call := _only_consumer(trace, (pending or members)[-1])):
         layer = core(call.layer)
         if isinstance(layer, IDENTITY) or (isinstance(layer, layers.Activation) and activation_name(layer) == "linear"):

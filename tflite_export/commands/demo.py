@@ -81,9 +81,8 @@ def run(positional: Sequence[str]) -> int:
     print(delivered)
 
     print(f"\n4. The whole test set ({len(x_test):,} images) on the interpreter, and the cost on {_MACHINE.value}")
-    rows, estimates = [], {}
-    for name, content in blobs.items():
-        rows.append(measure(name, content, x_test, y_test, estimates))
+    estimates: dict[str, Any] = {}
+    rows = [measure(name, content, x_test, y_test, estimates) for name, content in blobs.items()]
     print(estimates[rows[-1].model])
     print()
     print(table(rows))
@@ -120,7 +119,7 @@ def network(shape: tuple[int, ...]) -> Any:
 
     def convolution(filters: int) -> list[Any]:
         conv = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv_{filters}")
-        return [conv, layers.BatchNormalization(), layers.ReLU()]
+        return [conv, layers.BatchNormalization(momentum=0.9), layers.ReLU()]
 
     blocks = [*convolution(16), *convolution(32), layers.MaxPooling2D(), *convolution(64)]
     return Sequential([Input(shape), *blocks, layers.GlobalAveragePooling2D(), layers.Dense(10, name="dense")])
