@@ -57,9 +57,10 @@ def usage() -> str:
 def _guarded(name: str, arguments: Sequence[str]) -> int:
     command = importlib.import_module(f"tflite_export.commands.{name}")
     try:
+        command.FLAGS.unparse_flags()  # a second command in the same process starts from the defaults
         positional = command.FLAGS([f"tfcompress {name}", *arguments])[1:]
         if command.FLAGS.help:
-            print(f"{command.__doc__}\n{command.FLAGS.get_help()}")
+            print(f"{command.__doc__}\n{command.FLAGS.module_help(command.__name__)}")
             return 0
         return command.run(positional)
     except flags.Error as error:

@@ -37,22 +37,19 @@ LARGE = 2**16
 """From this many numbers on, two rounds over long digits are cheaper than three over short ones."""
 
 
-def histogram(numbers: Any, size: int) -> Any:
-    """How often each of 0 to ``size - 1`` occurs in ``numbers`` (int32, flat)."""
-    if keras.backend.backend() == "tensorflow":
-        return ops.bincount(numbers, minlength=size)
-    return ops.segment_sum(ops.ones_like(numbers), numbers, num_segments=size)  # JAX cannot compile bincount
-
-
 def of_rank(numbers: Any, rank: Any) -> Any:
     """The number of 0-based ``rank``, int32 scalar, in ascending order of ``numbers`` (int32, flat, not negative)."""
-    found, low_bits = 0, 31  # the digits found so far, and how many bits are behind them
+    ones = ops.ones_like(numbers)
+    found, smaller, low_bits = 0, 0, 31  # the first digits, how many numbers are below them, how many bits behind them
     for width in (16, 15) if numbers.shape[0] >= LARGE else (11, 10, 10):
         low_bits -= width
         digits = ops.right_shift(numbers, low_bits) - found * 2**width
-        # Numbers that begin otherwise count as one below, or one above, all digits.
-        counts = histogram(ops.clip(digits, -1, 2**width) + 1, 2**width + 2)
-        digit = ops.sum(ops.cast(ops.cumsum(counts) <= rank, "int32")) - 1
+        if low_bits + width < 31:
+            others = ops.logical_or(digits < 0, digits >= 2**width)
+            digits = ops.where(others, -1, digits)  # not counted: they begin with other digits than those found
+        up_to = smaller + ops.cumsum(ops.segment_sum(ones, digits, num_segments=2**width))
+        digit = ops.sum(ops.cast(up_to <= rank, "int32"))
+        smaller = ops.where(digit > 0, ops.take(up_to, ops.maximum(digit - 1, 0)), smaller)
         found = found * 2**width + digit
     return found
 

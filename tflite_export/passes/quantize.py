@@ -47,7 +47,7 @@ def quantize(graph: Graph) -> Graph:
 
 def _constants(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     """Weight and bias of a linear op in integers."""
-    x, weight, bias = (graph.tensors[t] for t in op.inputs[:3])
+    x, weight, bias, y = (graph.tensors[t] for t in (*op.inputs[:3], *op.outputs))
     axis, step = CHANNEL_AXIS[op.kind], float(_grid(x).scale[0])
     offsets = np.asarray(bias.data, np.float64)
     weight = with_grid(weight, axis)
@@ -61,12 +61,13 @@ def _constants(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     else:
         codes = codes_of(weight)
     weight = replace(weight, dtype="int8", data=codes.astype(np.int8), quantization=grid)
-    steps = (np.float64(step) * grid.scale).astype(np.float32)
-    _warn_of_overflow(op, x, weight, offsets / (step * scale))
-    whole = np.rint(offsets / (np.float64(step) * scale)).astype(np.int32)
-    return weight, replace(
-        bias, dtype="int32", data=whole, quantization=Quantization(steps, np.zeros(len(steps), np.int64), bits=32)
-    )
+    steps = step * scale.astype(np.float64)
+    whole = np.rint(offsets / steps)
+    _warn_of_overflow(op, x, weight, whole)
+    _warn_of_coarse_bias(bias, y, offsets - whole * steps)
+    scale = (step * grid.scale.astype(np.float64)).astype(np.float32)
+    steps = Quantization(scale, np.zeros(len(scale), np.int64), bits=32)
+    return weight, replace(bias, dtype="int32", data=whole.astype(np.int32), quantization=steps)
 
 
 def with_grid(weight: Tensor, axis: int) -> Tensor:
@@ -91,6 +92,17 @@ def _warn_of_overflow(op: Op, x: Tensor, weight: Tensor, bias: np.ndarray) -> No
         warnings.warn(
             f"'{weight.name}': the sum of {codes.size // codes.shape[axis]:,} products can reach {worst.max():.3g} and "
             "wrap around in int32. Pool in front of the layer, or give its weights fewer bits.",
+            stacklevel=2,
+        )
+
+
+def _warn_of_coarse_bias(bias: Tensor, y: Tensor, lost: np.ndarray) -> None:
+    """Warns if rounding the bias to the accumulator's step moves the output by more than one of its own steps."""
+    worst = float(np.abs(lost).max(initial=0) / _grid(y).scale[0])
+    if worst > 1:
+        warnings.warn(
+            f"'{bias.name}': a bias has the step of input times weight, which here is so coarse that rounding moves "
+            f"'{y.name}' by up to {worst:.1f} of its steps. Give the input or the weight more bits, or train longer.",
             stacklevel=2,
         )
 

@@ -51,6 +51,13 @@ def test_a_tiny_step_is_widened_until_its_bias_fits() -> None:
     np.testing.assert_allclose(bias.data * bias.quantization.scale.astype(np.float64), [3.0, -3.0], rtol=1e-6)
 
 
+def test_a_bias_that_moves_the_output_by_its_rounding_is_warned_of() -> None:
+    chart = Chart()
+    y = dense(chart, np.array([[3.0]]), [0.9], grid(1.0, bits=4), grid(2.0))
+    with pytest.warns(UserWarning, match=r"rounding moves 't3' by up to 1\.8 of its steps"):
+        quantize(chart.graph(y))
+
+
 def test_a_sum_much_finer_than_what_it_adds_is_refused() -> None:
     chart = Chart()
     y = chart.op("ADD", chart.input(2, grid=grid(1.0)), chart.input(2, grid=grid(0.5)), grid=grid(2.0**-20))
