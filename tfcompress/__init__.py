@@ -1,6 +1,6 @@
 """Makes Keras models small while they train: pruning, quantisation, weight tying in one protocol, one ``fit``."""
 
-from tfcompress import gradients
+from tfcompress import callbacks, gradients, schedules
 from tfcompress.calibrate import calibrate
 from tfcompress.compress import compress
 from tfcompress.compressed import Compressed, deployed
@@ -27,11 +27,13 @@ __all__ = [
     "Transform",
     "__version__",
     "calibrate",
+    "callbacks",
     "compress",
     "deployed",
     "gradients",
     "load_recipe",
     "report",
     "save_recipe",
+    "schedules",
     "strip",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from tfcompress.structure.groups import core
 from tfcompress.structure.plan import Output, plan_outputs, plan_weights
 from tfcompress.structure.rebuild import SKIP, clone, rebuild
 from tfcompress.structure.trace import trace
-from tfcompress.transform import Chain, Transform
+from tfcompress.transform import Chain, Transform, members
 
 
 def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str | os.PathLike[str]) -> keras.Model:
@@ -39,8 +39,8 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
     * Transforms are prototypes: each use gets a fresh copy, whose arguments ``axis``, ``signed`` and ``narrow_range``
       are decided by the slot where they are None. Those on weights are calibrated at once; for outputs call
       ``tfcompress.calibrate``.
-    * A slot that is already compressed gets a ``Chain`` of old and new, with the state of the old; if the old one
-      fixes a grid nothing can follow it, and ``compress`` refuses.
+    * A slot that is already compressed gets a ``Chain`` of old and new, with the state of the old. What fixes a grid
+      must come last: if the old one does, ``compress`` refuses.
 
     Args:
         model: A built Sequential or Functional model, nested ones included.
@@ -57,7 +57,7 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
     traced = trace(model)
     work = _Compress(plan_weights(traced, checked), plan_outputs(model, traced, checked))
     small = rebuild(model, work.replace, work.append)
-    work.calibrate()
+    work.finish()
     return small
 
 
@@ -67,7 +67,8 @@ class _Compress:
     def __init__(self, weights: Mapping[int, Mapping[str, Transform | None]], outputs: Mapping[str, Output]) -> None:
         self.weights, self.outputs = weights, outputs
         self.dropped = {id(o.existing) for o in outputs.values() if o.existing is not None}
-        self.fresh: list[tuple[Any, Transform | None, Transform]] = []
+        self.fresh: list[tuple[str, keras.Variable, Transform | None, Transform]] = []
+        self.placed: list[tuple[str, Output, Transform]] = []
 
     def replace(self, layer: Any, path: str) -> Any:
         """The layer with its new transforms; an output transform that a rule replaces goes."""
@@ -89,36 +90,38 @@ class _Compress:
         if output is None or output.prototype is None:
             return None
         where = f"Output of layer '{name}'"
-        new = _copy(output.prototype, slots.output_defaults(output.tail), output.layer_name, where)
-        if output.existing is None:
-            return new
-        _check_grid(output.existing, ops.zeros([size or 1 for size in output.value.shape]), new, where)
-        return Chain([clone(output.existing), new], name=output.layer_name)
+        made = _copy(output.prototype, slots.output_defaults(output.tail), output.layer_name, where)
+        if output.existing is not None:
+            made = Chain([clone(output.existing), made], name=output.layer_name)
+        self.placed.append((where, output, made))
+        return made
 
-    def calibrate(self) -> None:
-        """Calibrates the new transforms on the weights, behind what was there before."""
-        for variable, old, new in self.fresh:
+    def finish(self) -> None:
+        """Checks what came to stand behind what, and calibrates the new transforms on the weights."""
+        for where, output, made in self.placed:
+            _check_order(where, members(made), ops.zeros([size or 1 for size in output.value.shape]))
+        for where, variable, old, new in self.fresh:
             x = slots.tensor(variable)
+            _check_order(where, [*([] if old is None else members(old)), *members(new)], x)
             new.calibrate(x if old is None else old(x, training=False))
 
     def _weight_transform(self, layer: Any, slot: str, prototype: Any, old: Transform | None, where: str) -> Transform:
-        variable = slots.weight(layer, slot)
         name = slot.replace(".", "_")
         new = _copy(prototype, slots.weight_defaults(layer, slot), name, where)
-        self.fresh.append((variable, old, new))
-        if old is None:
-            return new
-        _check_grid(old, slots.tensor(variable), new, where)
-        return Chain([old, new], name=name)
+        self.fresh.append((where, slots.weight(layer, slot), old, new))
+        return new if old is None else Chain([old, new], name=name)
 
 
-def _check_grid(old: Transform, x: Any, new: Transform, where: str) -> None:
-    if old.grid(x) is not None:
-        raise ValueError(
-            f"{where} already has {_kind(old)}, which fixes the grid of the values; {_kind(new)} behind it would move "
-            f"them off. Compress the original model with Chain([{_kind(new)}(...), {_kind(old)}(...)]), or replace "
-            f"{_kind(old)} by two calls of compress, the first with None for this slot."
-        )
+def _check_order(where: str, transforms: Sequence[Transform], x: Any) -> None:
+    """Only the last transform may own a grid: a later one would move the values off it."""
+    for transform in transforms[:-1]:
+        if transform.grid(x) is not None:
+            raise ValueError(
+                f"{where}: {_kind(transform)} fixes the grid of the values, so no transform may follow it. "
+                f"Received: {', then '.join(map(_kind, transforms))}. Put {_kind(transform)} last in a Chain. If an "
+                "earlier compress put it there, start from the original model, or take it away first: compress with "
+                "None for this slot, then again."
+            )
 
 
 def _kind(transform: Transform) -> str:

@@ -108,12 +108,14 @@ class Compressed(keras.layers.Wrapper):
         return outputs
 
     def _effective_weights(self, training: bool) -> dict[str, Any]:
-        """Slot -> effective weight, computed once a step however often the layer is called in it (law L3)."""
-        make = lambda: {slot: self.effective(slot, training) for slot in self.transforms}  # noqa: E731
+        """Slot -> effective weight; in training once a step, however often the layer is called in it (law L3)."""
         if not training:
-            return make()
+            return self._transformed(training)
         state = [v for slot, t in self.transforms.items() for v in (slots.weight(self.layer, slot), *t.variables)]
-        return self._once(self, state, make)
+        return self._once(self, state, lambda: self._transformed(training))
+
+    def _transformed(self, training: bool) -> dict[str, Any]:
+        return {slot: self.effective(slot, training) for slot in self.transforms}
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The layer's mask."""

@@ -95,10 +95,21 @@ def load_recipe(path: str | os.PathLike[str]) -> list[Rule]:
 
 
 def _written(transform: Transform) -> dict[str, Any]:
-    item = {**keras.saving.serialize_keras_object(transform)}
-    item.pop("build_config", None)  # a prototype has no weights
+    item = _bare(keras.saving.serialize_keras_object(transform))
     _check_class(item, Transform)
     return item
+
+
+def _bare(item: Any) -> Any:
+    """Leaves out what belongs to one object and not to the recipe: automatic names, and shapes it was built for."""
+    if isinstance(item, (list, tuple)):
+        return [_bare(part) for part in item]
+    if not isinstance(item, Mapping):
+        return item
+    kept = {key: _bare(part) for key, part in item.items() if key != "build_config"}
+    if kept.get("registered_name"):
+        kept["config"] = {key: part for key, part in kept["config"].items() if key != "name"}
+    return kept
 
 
 def _read_rule(item: Any) -> Rule:

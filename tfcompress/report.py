@@ -22,7 +22,7 @@ from tfcompress.grid import Grid
 from tfcompress.structure import slots
 from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call, trace
-from tfcompress.transform import Chain, Transform
+from tfcompress.transform import Transform, members
 
 COLUMNS = ("layer", "slot", "shape", "transform", "requested", "delivered", "zeros", "distinct", "bytes", "coded_bytes")
 
@@ -101,17 +101,12 @@ def _output_row(call: Call) -> dict[str, Any]:
 
 
 def _row(layer: str, slot: str, transform: Transform | None, shape: tuple[int | None, ...], **counts: Any) -> Any:
-    names = "+".join(type(member).__name__ for member in _members(transform))
-    widths = [bits for member in _members(transform) if (bits := member.get_config().get("bits")) is not None]
+    parts = [] if transform is None else members(transform)
+    names = "+".join(type(part).__name__ for part in parts)
+    widths = [bits for part in parts if (bits := part.get_config().get("bits")) is not None]
     row = {"layer": layer, "slot": slot, "shape": shape, "transform": names or None}
     rest = dict.fromkeys(COLUMNS[4:]) | {"float_bytes": 0, "requested": widths[-1] if widths else None}
     return row | rest | counts
-
-
-def _members(transform: Transform | None) -> list[Transform]:
-    if isinstance(transform, Chain):
-        return [member for part in transform.transforms for member in _members(part)]
-    return [] if transform is None else [transform]
 
 
 def _counts(weight: np.ndarray, grid: Grid | None) -> dict[str, Any]:

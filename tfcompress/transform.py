@@ -109,3 +109,10 @@ class Chain(Transform):
         """Rebuilds the members, then the chain."""
         members = [keras.saving.deserialize_keras_object(t) for t in config["transforms"]]
         return cls(**{**config, "transforms": members})
+
+
+def members(transform: Transform) -> list[Transform]:
+    """The transforms that act one after the other: those of a Chain, opened up, or the transform itself."""
+    if not isinstance(transform, Chain):
+        return [transform]
+    return [member for part in transform.transforms for member in members(part)]

@@ -60,9 +60,7 @@ def calibrate(graph: Graph, dataset: Any) -> Graph:
     return draft.graph()
 
 
-def measured(
-    graph: Graph, data: Iterable[Sequence[np.ndarray]], tensors: Sequence[int]
-) -> dict[int, tuple[float, float]]:
+def measured(graph: Graph, data: Iterable[Sequence[np.ndarray]], tensors: Sequence[int]) -> dict[int, Range]:
     """Lowest and highest value of each of ``tensors`` over ``data``, a list of inputs at a time."""
     ranges: dict[int, Range] = dict.fromkeys(tensors, (np.inf, -np.inf))
 

@@ -343,6 +343,46 @@ def expand_dims(draw):
     )
 
 
+@st.composite
+def shape_of(draw):
+    shape = draw(shapes())
+    tensors = [Tensor("x", shape, "int8", draw(grids())), Tensor("y", (len(shape),), "int32")]
+    return draw(built("SHAPE", tensors, {"out_type": "int32"}))
+
+
+@st.composite
+def pack(draw):
+    shape, on, count = draw(shapes((1, 3), 4)), draw(grids()), draw(st.integers(1, 4))
+    axis = draw(st.integers(-len(shape) - 1, len(shape)))
+    made = list(shape)
+    made.insert(axis % (len(shape) + 1), count)
+    tensors = [*(Tensor(f"x{k}", shape, "int8", on) for k in range(count)), Tensor("y", tuple(made), "int8", on)]
+    return draw(built("PACK", tensors, {"axis": axis, "values_count": count}))
+
+
+@st.composite
+def strided_slice(draw):
+    """Slices with ends inside and outside, forwards and backwards, that leave something."""
+    shape, on = draw(shapes()), draw(grids())
+    masks = {name: draw(st.integers(0, 2 ** len(shape) - 1)) for name in ("begin_mask", "end_mask")}
+    dropped = draw(st.integers(0, 2 ** len(shape) - 1)) & draw(st.integers(0, 2 ** len(shape) - 1))
+    begin, end, strides = ([draw(st.integers(-n - 2, n + 2)) for n in shape] for _ in range(3))
+    strides = [stride or 1 for stride in strides]
+    where = []
+    for k, n in enumerate(shape):
+        if dropped >> k & 1:
+            begin[k], strides[k] = draw(st.integers(-n, n - 1)), 1
+            where.append(0 if masks["begin_mask"] >> k & 1 else begin[k])
+        else:
+            first, last = (None if masks[name] >> k & 1 else ends[k] for name, ends in zip(masks, (begin, end)))
+            where.append(slice(first, last, strides[k]))
+    made = np.empty(shape, np.int8)[tuple(where)].shape
+    assume(0 not in made)
+    constants = [constant(name, values) for name, values in zip(("begin", "end", "strides"), (begin, end, strides))]
+    tensors = [Tensor("x", shape, "int8", on), *constants, Tensor("y", made, "int8", on)]
+    return draw(built("STRIDED_SLICE", tensors, {**masks, "shrink_axis_mask": dropped}))
+
+
 CASES = {
     "CONV_2D": (conv_2d(), 300),
     "DEPTHWISE_CONV_2D": (depthwise_conv_2d(), 200),
@@ -371,5 +411,8 @@ CASES = {
     "TRANSPOSE": (transpose(), 40),
     "SQUEEZE": (squeeze(), 20),
     "EXPAND_DIMS": (expand_dims(), 20),
+    "SHAPE": (shape_of(), 10),
+    "PACK": (pack(), 30),
+    "STRIDED_SLICE": (strided_slice(), 60),
 }
 """By name: what draws a case, and how many to draw."""

@@ -134,13 +134,13 @@ def fits(layer: Any, x: Tensor) -> bool:
 
 
 def random_model(seed: int) -> keras.Model:
-    """A network of six to nine blocks and a head, with random batch norm statistics; every block turns up."""
+    """A network of five or six blocks and a head, with random batch norm statistics; every block turns up."""
     keras.utils.set_random_seed(seed)
     s = Sampler(seed)
     inputs = x = keras.Input((int(s.rng.integers(7, 12)), int(s.rng.integers(7, 12)), int(s.pick(1, 3, 4))))
     if s.chance(0.4):
         x = layers.Rescaling(1 / s.pick(2, 3), s.pick(0.0, 0.5))(x)
-    order = [BLOCKS[seed % len(BLOCKS)], *s.rng.choice(len(BLOCKS), s.rng.integers(5, 9))]
+    order = [BLOCKS[seed % len(BLOCKS)], *s.rng.choice(len(BLOCKS), s.rng.integers(4, 6))]
     for block in order:
         x = (block if callable(block) else BLOCKS[block])(s, x)
     model = keras.Model(inputs, head(s, x))

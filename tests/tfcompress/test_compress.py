@@ -309,8 +309,11 @@ def test_compressing_again_chains_behind_what_is_there_with_its_state(toys):
 @pytest.mark.parametrize("slot", ["kernel", "output"])
 def test_nothing_goes_behind_a_transform_that_owns_the_grid(slot, toys):
     once = tfc.compress(small_cnn(), {"conv": {slot: toys.Rounding()}})
-    with pytest.raises(ValueError, match=r"already has Rounding, which fixes the grid.*Chain\(\[Threshold"):
+    with pytest.raises(ValueError, match=r"fixes the grid.*Received: Rounding, then Threshold. Put Rounding last"):
         tfc.compress(once, {"conv": {slot: toys.Threshold()}})
+    chain = tfc.Chain([tfc.Chain([toys.Threshold(), toys.Rounding()]), toys.Unchanged()])
+    with pytest.raises(ValueError, match=r"Received: Threshold, then Rounding, then Unchanged"):
+        tfc.compress(small_cnn(), {"conv": {slot: chain}})
 
 
 def test_none_takes_away_what_an_earlier_compression_put_there(toys):

@@ -19,6 +19,12 @@ def test_recipe_gives_back_the_rules_in_their_order(toys, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["recipe.json"]
 
 
+def test_same_rules_make_the_same_file(toys, tmp_path):
+    for name in ("a.json", "b.json"):
+        tfc.save_recipe({".*": {"kernel": tfc.Chain([toys.Threshold(), toys.Rounding(4)])}}, tmp_path / name)
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+
+
 def test_compress_takes_a_path_or_the_loaded_rules(toys, tmp_path):
     path = tmp_path / "recipe.json"
     tfc.save_recipe([("head", {"kernel": toys.Rounding(8)}), ("head", {"kernel": toys.Rounding(3)})], path)

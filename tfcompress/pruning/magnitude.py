@@ -104,18 +104,19 @@ class MagnitudePruning(Transform):
     """Sets the weights of least magnitude to zero.
 
     Args:
-        schedule: Fraction of zeros over the training steps, ``ConstantSparsity`` or ``PolynomialDecay``; a number stands
-            for a ``ConstantSparsity``. Default 0.5.
+        schedule: Fraction of zeros over the training steps, ``ConstantSparsity`` or ``PolynomialDecay``; a number
+            stands for a ``ConstantSparsity``. Default 0.5.
         block_size: Height and width of blocks over the last two axes of the weight (input and output channels).
         block_pooling_type: What a block is judged by, ``"AVG"`` or ``"MAX"`` of its magnitudes.
-        sparsity_m_by_n: ``(m, n)``: m zeros in every n neighbours along the input channels, e.g. ``(2, 4)``. The schedule
-            then only says when; its sparsity is not used.
+        sparsity_m_by_n: ``(m, n)``: m zeros in every n neighbours along the input channels, e.g. ``(2, 4)``. The
+            schedule then only says when; its sparsity is not used.
         frequency: Steps between two changes of the mask. None (default) is the schedule's ``frequency``.
         axis: The axes of the output channels; the input channels of ``sparsity_m_by_n`` are the last other axis.
             None (default) is decided by the slot, and -1 without one.
 
     Raises:
-        ValueError: An argument is out of range, blocks and m:n are asked for together, or the weight cannot be pruned so.
+        ValueError: An argument is out of range, blocks and m:n are asked for together, or the weight cannot be pruned
+            in this way.
     """
 
     def __init__(

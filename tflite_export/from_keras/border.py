@@ -37,9 +37,12 @@ def transform(builder: Builder, call: Call, x: int) -> int:
 
 
 def rounds_to(call: Call, grid: Grid, shape: tuple[int, ...]) -> bool:
-    """Whether the Transform delivers the nearest level of its grid, tried on a ramp over its range and beyond."""
-    low, high = (grid.decode(np.array(code)).item() for code in (grid.low, grid.high))
-    reach = (high - low) / 2
-    ramp = np.linspace(low - reach, high + reach, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+    """Whether the Transform delivers the nearest level of its grid, tried on a ramp over its range and beyond.
+
+    The ramp stays away from the middle between two levels, which backends may reach from different sides.
+    """
+    reach = (grid.high - grid.low) / 2
+    codes = np.rint(np.linspace(grid.low - reach, grid.high + reach, int(np.prod(shape)))) + 0.3
+    ramp = ((codes - grid.zero_point) * np.ravel(grid.scale)[0]).astype(np.float32).reshape(shape)
     delivered = np.asarray(call.layer(ramp, training=False), np.float32)
     return np.array_equal(delivered, grid.decode(grid.encode(ramp)))

@@ -1,7 +1,8 @@
 """Whether a graph made for one sample may run on many at once: no op may mix samples.
 
 Every activation must have 1 as its first length, so that the batch can take its place, and an op that works on
-axes must leave the first one alone. Everything else that the interpreter computes works sample by sample.
+axes must leave the first one alone. Everything else that the interpreter computes works sample by sample. Shapes
+that a graph computes while it runs hold the size of the batch by themselves.
 """
 
 from collections.abc import Callable
@@ -13,14 +14,26 @@ from tflite_export.ir import Graph, Op, Tensor
 
 def batchable(graph: Graph) -> bool:
     """Whether N samples run through ``graph`` give what N runs give."""
+    shapes = _shapes(graph)
     return all(
-        _leads_with_one(graph, op) and KEEPS_SAMPLES_APART.get(op.kind, lambda *_: True)(op, graph.tensors)
+        _leads_with_one(graph, op, shapes) and KEEPS_SAMPLES_APART.get(op.kind, lambda *_: True)(op, graph.tensors)
         for op in graph.ops
+        if not shapes.issuperset(op.outputs)
     )
 
 
-def _leads_with_one(graph: Graph, op: Op) -> bool:
-    tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
+def _shapes(graph: Graph) -> set[int]:
+    """Tensors that hold lengths of axes: what SHAPE gives, and what slices and packs make of that and of constants."""
+    found: set[int] = set()
+    for op in graph.ops:
+        lengths = all(index in found or graph.tensors[index].data is not None for index in op.inputs)
+        if op.kind == "SHAPE" or (op.kind in ("STRIDED_SLICE", "PACK") and lengths):
+            found.update(op.outputs)
+    return found
+
+
+def _leads_with_one(graph: Graph, op: Op, shapes: set[int]) -> bool:
+    tensors = [graph.tensors[index] for index in {*op.inputs, *op.outputs} - shapes if index >= 0]
     return all(tensor.shape[:1] == (1,) for tensor in tensors if tensor.data is None)
 
 
@@ -29,7 +42,7 @@ def _reduces_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     return axes is not None and not np.any(axes % len(tensors[op.inputs[0]].shape) == 0)
 
 
-def _concatenates_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+def _joins_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     return op.options.get("axis", 0) % len(tensors[op.outputs[0]].shape) != 0
 
 
@@ -41,6 +54,15 @@ def _pads_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
 def _leaves_first_axis(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     permutation = tensors[op.inputs[1]].data
     return permutation is not None and int(permutation[0]) % len(permutation) == 0
+
+
+def _takes_all_samples(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    strides = tensors[op.inputs[3]].data
+    opened, dropped = (
+        op.options.get("begin_mask", 0) & op.options.get("end_mask", 0),
+        op.options.get("shrink_axis_mask", 0),
+    )
+    return strides is not None and int(strides[0]) == 1 and bool(opened & 1) and not dropped & 1
 
 
 def _broadcasts_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
@@ -58,14 +80,16 @@ def _has_features(op: Op, tensors: tuple[Tensor, ...]) -> bool:
 
 KEEPS_SAMPLES_APART: dict[str, Callable[[Op, tuple[Tensor, ...]], bool]] = {
     "ADD": _broadcasts_within,
-    "CONCATENATION": _concatenates_within,
+    "CONCATENATION": _joins_within,
     "MAXIMUM": _broadcasts_within,
     "MEAN": _reduces_within,
     "MINIMUM": _broadcasts_within,
     "MUL": _broadcasts_within,
+    "PACK": _joins_within,
     "PAD": _pads_within,
     "PADV2": _pads_within,
     "SOFTMAX": _has_features,
+    "STRIDED_SLICE": _takes_all_samples,
     "SUB": _broadcasts_within,
     "TRANSPOSE": _leaves_first_axis,
 }

@@ -4,6 +4,7 @@ A graph made for one sample runs a whole batch at once where no op mixes samples
 by sample; the caller sees no difference.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,6 +15,9 @@ from tflite_export.interpreter.operands import Kernel, UnsupportedOp
 from tflite_export.ir import STORAGE, Graph, Op
 
 Observer = Callable[[int, np.ndarray], np.ndarray]
+
+DYNAMIC_BATCH = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "TILE", "FILL", "BROADCAST_TO")
+"""Ops that the stock converter emits for plain layers only because the batch is of unknown size."""
 
 
 class Executor:
@@ -28,8 +32,9 @@ class Executor:
 
     def __init__(self, graph: Graph):
         self.graph = graph
-        self.batchable = batchable(graph)
+        _check_flow(graph)
         self._kernels = [_prepare(graph, op) for op in graph.ops]
+        self.batchable = batchable(graph)
         self._constants = {k: tensor.data for k, tensor in enumerate(graph.tensors) if tensor.data is not None}
         last = {index: position for position, op in enumerate(graph.ops) for index in (*op.inputs, *op.outputs)}
         kept = {*graph.outputs, *self._constants, -1}
@@ -56,29 +61,32 @@ class Executor:
         """
         samples = self._samples(inputs)
         if samples is None or self.batchable:
-            return self._run(inputs, observe, keep)
+            return self._run(inputs, observe, keep, skip=0 if samples is None else 1)
         runs = [self._run([x[k : k + 1] for x in inputs], observe, keep) for k in range(samples)]
         return {
             index: value if index in self._constants else np.concatenate([run[index] for run in runs])
             for index, value in runs[0].items()
         }
 
-    def _run(self, inputs: Sequence[np.ndarray], observe: Observer | None, keep: bool) -> dict[int, np.ndarray]:
+    def _run(
+        self, inputs: Sequence[np.ndarray], observe: Observer | None, keep: bool, skip: int = 0
+    ) -> dict[int, np.ndarray]:
+        """``skip`` is 1 if first axes may be longer than the graph says, for a batch runs at once."""
         values = dict(self._constants)
         values.update(zip(self.graph.inputs, inputs))
         for op, kernel, dead in zip(self.graph.ops, self._kernels, self._dead):
             results = kernel(*(values[k] if k >= 0 else None for k in op.inputs))
             for index, value in zip(op.outputs, results):
-                self._check(op, index, value)
+                self._check(op, index, value, skip)
                 values[index] = value if observe is None else observe(index, value)
             if not keep:
                 for index in dead:
                     del values[index]
         return values if keep else {index: values[index] for index in self.graph.outputs}
 
-    def _check(self, op: Op, index: int, value: np.ndarray) -> None:
+    def _check(self, op: Op, index: int, value: np.ndarray, skip: int) -> None:
         tensor = self.graph.tensors[index]
-        fits = value.ndim == len(tensor.shape) and value.shape[1:] == tensor.shape[1:]
+        fits = value.ndim == len(tensor.shape) and value.shape[skip:] == tensor.shape[skip:]
         if not fits or value.dtype != STORAGE[tensor.dtype]:
             raise ValueError(
                 f"{op.kind}: tensor {tensor.name!r} is {tensor.dtype}, {tensor.shape} by the file, but its inputs and "
@@ -105,8 +113,25 @@ class Executor:
         return samples
 
 
+def _check_flow(graph: Graph) -> None:
+    known = {-1, *graph.inputs, *(k for k, tensor in enumerate(graph.tensors) if tensor.data is not None)}
+    for reader, read, made in [*((op.kind, op.inputs, op.outputs) for op in graph.ops), ("", graph.outputs, ())]:
+        for index in read:
+            if index not in known:
+                raise ValueError(f"{reader or 'The result'} reads tensor {index} before any op has made it")
+        known.update(made)
+
+
 def _prepare(graph: Graph, op: Op) -> Kernel:
+    names = [graph.tensors[index].name for index in op.outputs]
     if op.kind not in KERNELS:
-        names = [graph.tensors[index].name for index in op.outputs]
-        raise UnsupportedOp(f"No kernel for {op.kind}, which makes {names}. Supported: {', '.join(KERNELS)}")
-    return KERNELS[op.kind](op, graph.tensors)
+        hint = " Convert the model with a fixed batch of 1, which does without it." if op.kind in DYNAMIC_BATCH else ""
+        raise UnsupportedOp(f"No kernel for {op.kind}, which makes {names}.{hint} Supported: {', '.join(KERNELS)}")
+    if len(names) != 1 or not op.inputs:
+        raise UnsupportedOp(f"{op.kind} must have inputs and one output. Received: {op.inputs} and {names}")
+    kernel = KERNELS[op.kind](op, graph.tensors)
+    try:
+        inspect.signature(kernel).bind(*op.inputs)
+    except TypeError:
+        raise UnsupportedOp(f"{op.kind}, which makes {names}, cannot have {len(op.inputs)} inputs") from None
+    return kernel

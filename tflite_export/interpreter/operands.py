@@ -48,6 +48,14 @@ def constant(op: Op, tensors: Sequence[Tensor], position: int) -> np.ndarray:
     return tensor.data
 
 
+def integers(op: Op, tensors: Sequence[Tensor], position: int) -> list[int]:
+    """The constant whole numbers (axes, lengths, positions) that the op's input at ``position`` lists."""
+    values = constant(op, tensors, position)
+    if values.dtype not in (np.int32, np.int64):
+        refuse_type(op, required(op, tensors, position), "int32 or int64")
+    return values.reshape(-1).tolist()
+
+
 def output(op: Op, tensors: Sequence[Tensor]) -> Tensor:
     """The op's one output."""
     return tensors[op.outputs[0]]
@@ -122,8 +130,8 @@ def reshaped(shape: tuple[int, ...]) -> Kernel:
 
 def padded(op: Op, tensors: Sequence[Tensor], value: float) -> Kernel:
     """The kernel that puts a border of ``value`` around its first input, as wide as the constant second one says."""
-    x, widths = required(op, tensors, 0), constant(op, tensors, 1)
-    if widths.shape != (len(x.shape), 2) or widths.min(initial=0) < 0:
-        refuse(op, x, f"expected paddings >= 0 of shape ({len(x.shape)}, 2). Received: {widths.tolist()}")
-    pairs = [(int(before), int(after)) for before, after in widths]
+    x, widths = required(op, tensors, 0), integers(op, tensors, 1)
+    if len(widths) != 2 * len(x.shape) or min(widths, default=0) < 0:
+        refuse(op, x, f"expected paddings >= 0 of shape ({len(x.shape)}, 2). Received: {widths}")
+    pairs = list(zip(widths[::2], widths[1::2]))
     return lambda x, *_: (np.pad(x, pairs, constant_values=value),)

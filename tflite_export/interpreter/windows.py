@@ -5,6 +5,7 @@ SAME:   out = ceil(in / stride),                 pad = max(0, (out - 1) * stride
 VALID:  out = ceil((in - extent + 1) / stride),  pad = 0
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -82,6 +83,9 @@ def windows(op: Op, x: Tensor, size: tuple[int, int]) -> Windows:
     out, before, after = zip(*(_along(*axis, same) for axis in zip(x.shape[1:3], size, stride, dilation)))
     if min(out) < 1:
         refuse(op, x, f"a window of {size} with dilation {dilation} does not fit in without padding. Use SAME")
+    area, padded = math.prod(x.shape[1:3]), math.prod(map(sum, zip(x.shape[1:3], before, after)))
+    if padded > 16 * (area + 2**16):
+        refuse(op, x, f"a window of {size} with dilation {dilation} would see almost nothing but padding")
     return Windows(size, stride, dilation, out, before, after)
 
 
@@ -95,7 +99,7 @@ def _along(length: int, size: int, stride: int, dilation: int, same: bool) -> tu
 
 def pool_windows(op: Op, x: Tensor) -> Windows:
     """The windows of a pooling op."""
-    return windows(op, x, (op.options["filter_height"], op.options["filter_width"]))
+    return windows(op, x, (op.options.get("filter_height", 0), op.options.get("filter_width", 0)))
 
 
 def pool_limits(op: Op, tensors: Sequence[Tensor]) -> tuple[float, float]:

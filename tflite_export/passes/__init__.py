@@ -19,7 +19,7 @@ from tflite_export.passes.softmax_grid import softmax_grid
 
 FLOAT_PASSES = (
     place_grids, drop_reshapes, fold_affine, fold_scale, affine_to_depthwise, fuse_activation, softmax_grid,
-    place_grids,
+    place_grids, drop_reshapes,
 )  # fmt: skip
 """Before grids are complete."""
 

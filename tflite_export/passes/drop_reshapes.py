@@ -1,7 +1,9 @@
-"""Removes RESHAPEs that change no shape, and merges one RESHAPE behind another.
+"""Removes RESHAPEs that change neither shape nor grid.
 
-Requires: nothing. Ensures: no RESHAPE keeps its input's shape and grid, unless it leads from an input of the graph
-straight to an output; none reads what another alone delivers to it on the same grid. Results are bit-identical.
+The tensor behind keeps its name, unless somebody else reads the one in front.
+
+Requires: nothing. Ensures: no such RESHAPE is left, unless it leads from an input of the graph straight to an output.
+Results are bit-identical.
 """
 
 from dataclasses import replace
@@ -20,26 +22,9 @@ def _drop(graph: Graph, links: Links, k: int) -> Graph | None:
     if op.kind != "RESHAPE":
         return None
     x, (y,) = op.inputs[0], op.outputs
-    if not _share_grid(graph, x, y):
+    before, after = graph.tensors[x], graph.tensors[y]
+    if before.shape != after.shape or before.quantization != after.quantization:
         return None
-    if graph.tensors[x].shape == graph.tensors[y].shape:
-        return _without(graph, links, k, x, y)
-    if x not in links.maker:
-        return None
-    maker = graph.ops[links.maker[x]]
-    if maker.kind != "RESHAPE" or links.only_reader(x) != k or not _share_grid(graph, maker.inputs[0], x):
-        return None
-    draft = Draft(graph)
-    draft.ops[k] = replace(op, inputs=(maker.inputs[0], *op.inputs[1:]))
-    return draft.graph()
-
-
-def _share_grid(graph: Graph, x: int, y: int) -> bool:
-    return graph.tensors[x].quantization == graph.tensors[y].quantization
-
-
-def _without(graph: Graph, links: Links, k: int, x: int, y: int) -> Graph | None:
-    """Makes one tensor of ``x`` and ``y``; it keeps the later name if nothing else reads ``x``."""
     if x in graph.inputs and y in graph.outputs:
         return None
     draft = Draft(graph)
@@ -50,6 +35,6 @@ def _without(graph: Graph, links: Links, k: int, x: int, y: int) -> Graph | None
         draft.ops[links.maker[x]] = replace(maker, outputs=outputs)
         return draft.graph()
     if links.only_reader(x) == k:
-        draft.change(x, name=graph.tensors[y].name)
+        draft.change(x, name=after.name)
     draft.redirect(y, x)
     return draft.graph()

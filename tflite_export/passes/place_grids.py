@@ -34,12 +34,13 @@ def moved(graph: Graph, k: int) -> list[int]:
     return [t for t in op.inputs if graph.tensors[t].data is None] if op.kind in MOVERS else []
 
 
-def affine_grid(low: float, high: float, bits: int = 8) -> Quantization:
+def affine_grid(low: float, high: float) -> Quantization:
     """The grid of 8 bits that covers ``low`` to ``high`` and has 0.0 on it."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32((high - low) / 255) if high > low else np.float32(1 / 255)
-    zero_point = round(-128 - low / float(scale))
-    return Quantization(scale.reshape(1), np.array([np.clip(zero_point, -128, 127)], np.int64), bits=bits)
+    scale = np.float32((high - low) / 255 if high > low else 1 / 255)
+    scale = np.maximum(scale, np.finfo(np.float32).tiny)
+    zero_point = np.clip(round(-128 - low / float(scale)), -128, 127)
+    return Quantization(scale.reshape(1), np.array([zero_point], np.int64))
 
 
 def _place(graph: Graph, links: Links, k: int) -> Graph | None:

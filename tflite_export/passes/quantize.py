@@ -65,9 +65,9 @@ def _constants(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     whole = np.rint(offsets / steps)
     _warn_of_overflow(op, x, weight, whole)
     _warn_of_coarse_bias(bias, y, offsets - whole * steps)
-    scale = (step * grid.scale.astype(np.float64)).astype(np.float32)
-    steps = Quantization(scale, np.zeros(len(scale), np.int64), bits=32)
-    return weight, replace(bias, dtype="int32", data=whole.astype(np.int32), quantization=steps)
+    products = (step * grid.scale.astype(np.float64)).astype(np.float32)
+    wide = Quantization(products, np.zeros(len(products), np.int64), bits=32)
+    return weight, replace(bias, dtype="int32", data=whole.astype(np.int32), quantization=wide)
 
 
 def with_grid(weight: Tensor, axis: int) -> Tensor:
@@ -102,7 +102,7 @@ def _warn_of_coarse_bias(bias: Tensor, y: Tensor, lost: np.ndarray) -> None:
     if worst > 1:
         warnings.warn(
             f"'{bias.name}': a bias has the step of input times weight, which here is so coarse that rounding moves "
-            f"'{y.name}' by up to {worst:.1f} of its steps. Give the input or the weight more bits, or train longer.",
+            f"'{y.name}' by up to {worst:.1f} of its steps. Give the input or the weight more bits.",
             stacklevel=2,
         )
 

@@ -14,6 +14,7 @@ def whole(*values):
     return Tensor("c", np.shape(values), "int32", None, np.array(values, np.int32))
 
 
+OPEN = {"begin_mask": 1, "end_mask": 1}
 APART = [
     ("MEAN", [real("x", 1, 3, 2), whole(1)], real("y", 1, 2), {}),
     ("TRANSPOSE", [real("x", 1, 3, 2), whole(0, 2, 1)], real("y", 1, 2, 3), {}),
@@ -23,6 +24,8 @@ APART = [
     ("RESHAPE", [real("x", 1, 3, 2), whole(1, 6)], real("y", 1, 6), {}),
     ("EXPAND_DIMS", [real("x", 1, 3), whole(0)], real("y", 1, 1, 3), {}),
     ("SOFTMAX", [real("x", 1, 3)], real("y", 1, 3), {"beta": 1.0}),
+    ("PACK", [real("x", 1, 3), real("z", 1, 3)], real("y", 1, 2, 3), {"axis": 1}),
+    ("STRIDED_SLICE", [real("x", 1, 3), whole(0, 1), whole(1, 2), whole(1, 1)], real("y", 1, 1), OPEN),
 ]
 MIXED = [
     ("MEAN", [real("x", 1, 3), whole(0)], real("y", 3), {}),
@@ -33,6 +36,8 @@ MIXED = [
     ("ADD", [real("x", 1, 3), real("z", 1, 1, 3)], real("y", 1, 1, 3), {}),
     ("SOFTMAX", [real("x", 1)], real("y", 1), {"beta": 1.0}),
     ("RELU", [real("x", 2, 3)], real("y", 2, 3), {}),
+    ("PACK", [real("x", 1, 3), real("z", 1, 3)], real("y", 2, 1, 3), {"axis": 0}),
+    ("STRIDED_SLICE", [real("x", 1, 3), whole(0, 1), whole(1, 2), whole(1, 1)], real("y", 1, 1), {}),
 ]
 
 

@@ -91,7 +91,13 @@ def test_op_without_kernel_is_named_with_what_exists():
         Executor(graph)
 
 
-@pytest.mark.parametrize("y", [real("y", 1, 3), real("y", 2), Tensor("y", (1, 2), "int8")])
+def test_op_of_a_dynamic_batch_is_refused_with_the_way_out():
+    graph = Graph((real("x", 1), real("y", 1)), (Op("TILE", (0,), (1,)),), (0,), (1,))
+    with pytest.raises(UnsupportedOp, match="fixed batch of 1"):
+        Executor(graph)
+
+
+@pytest.mark.parametrize("y", [real("y", 1, 3), real("y", 2), real("y", 3, 2), Tensor("y", (1, 2), "int8")])
 def test_file_that_lies_about_a_tensor_is_found_out(y):
     graph = Graph((real("x", 1, 2), y), (Op("RESHAPE", (0,), (1,), {"new_shape": (1, 2)}),), (0,), (1,))
     with pytest.raises(ValueError, match=r"RESHAPE: tensor 'y'.*by the file"):

@@ -46,3 +46,8 @@ def test_windows_that_cannot_be_are_refused_by_name(options):
 def test_only_feature_maps_have_windows():
     with pytest.raises(UnsupportedOp, match="batch, height, width, channels"):
         windows.windows(Op("CONV_2D", (0,), (0,)), Tensor("x", (3, 3), "float32"), (1, 1))
+
+
+def test_windows_out_of_all_proportion_are_refused_before_memory_is_asked_for():
+    with pytest.raises(UnsupportedOp, match="nothing but padding"):
+        slide(5, 5, (3, 3), padding="SAME", dilation_h_factor=2**31 - 1)

@@ -44,9 +44,7 @@ def test_a_change_of_grid_stays() -> None:
     assert drop_reshapes(before) == before
 
 
-def test_the_first_of_two_reshapes_is_skipped() -> None:
+def test_a_change_of_shape_stays() -> None:
     chart = Chart()
     before = chart.graph(chart.reshape(chart.reshape(chart.input(4, 3), 1, 12), 1, 2, 6))
-    after = drop_reshapes(before)
-    assert kinds(after) == ["RESHAPE"]
-    assert_equal_results(before, after)
+    assert drop_reshapes(before) == before

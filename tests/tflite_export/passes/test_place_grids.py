@@ -60,7 +60,7 @@ def test_a_concatenation_of_overlapping_ranges_covers_both() -> None:
     assert high == pytest.approx(127.5, abs=0.4)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 6.0), (-1.0, 2.0), (-3.0, -1.0), (1.0, 5.0), (0.0, 0.0)])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 6.0), (-1.0, 2.0), (-3.0, -1.0), (1.0, 5.0), (0.0, 0.0), (0.0, 1e-45)])
 def test_a_measured_grid_covers_its_range_and_holds_zero(low: float, high: float) -> None:
     measured = affine_grid(low, high)
     lowest, highest = limits(measured)

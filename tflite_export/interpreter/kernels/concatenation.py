@@ -19,6 +19,8 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     if activation(op, tensors) != "NONE":
         refuse(op, y, "a fused activation is not supported. Put a RELU behind it")
     same_grid(op, tensors, *range(len(op.inputs)))
+    if any(len(tensors[index].shape) != len(y.shape) for index in op.inputs):
+        refuse(op, y, f"expected inputs of its rank. Received: {[tensors[index].shape for index in op.inputs]}")
     axis %= len(y.shape)
 
     def run(*parts: np.ndarray) -> tuple[np.ndarray]:

@@ -5,15 +5,15 @@ Source: TensorFlow Lite, ``expand_dims.cc``. Differs from the source in nothing.
 
 from collections.abc import Sequence
 
-from tflite_export.interpreter.operands import Kernel, constant, refuse, required, reshaped
+from tflite_export.interpreter.operands import Kernel, integers, refuse, required, reshaped
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Any type."""
-    x, axis = required(op, tensors, 0), int(constant(op, tensors, 1).reshape(-1)[0])
+    x, given = required(op, tensors, 0), integers(op, tensors, 1)
     rank = len(x.shape)
-    if not -rank - 1 <= axis <= rank:
-        refuse(op, x, f"cannot get a new axis at {axis}")
-    axis %= rank + 1
+    if len(given) != 1 or not -rank - 1 <= given[0] <= rank:
+        refuse(op, x, f"cannot get a new axis at {given}")
+    axis = given[0] % (rank + 1)
     return reshaped((*x.shape[:axis], 1, *x.shape[axis:]))

@@ -24,7 +24,7 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32, or int8 with int8, int4 or int2 weights; with or without a bias and ``keep_num_dims``."""
     x, matrix = required(op, tensors, 0), weights(op, tensors, 2, ("int8", "int4", "int2"))
     keep = op.options.get("keep_num_dims", False)
-    if (x.shape[-1] if keep else int(np.prod(x.shape))) % matrix.shape[1]:
+    if not x.shape or (x.shape[-1] if keep else int(np.prod(x.shape))) % matrix.shape[1]:
         refuse(op, x, f"does not divide into rows for weights of shape {matrix.shape}")
     if op.options.get("weights_format", "DEFAULT") != "DEFAULT":
         refuse(op, required(op, tensors, 1), "shuffled weights are not supported. Store them in the default format")

@@ -13,14 +13,14 @@ import numpy as np
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import INT8_HIGH, INT8_LOW, quantize_multiplier, rescale
 from tflite_export.interpreter.elementwise import guarded
-from tflite_export.interpreter.operands import Kernel, affine, common_type, constant, output, refuse, required
+from tflite_export.interpreter.operands import Kernel, affine, common_type, integers, output, refuse, required
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32 or int8."""
     x, keep = required(op, tensors, 0), bool(op.options.get("keep_dims", False))
-    given = [int(axis) for axis in constant(op, tensors, 1).reshape(-1)]
+    given = integers(op, tensors, 1)
     if any(not -len(x.shape) <= axis < len(x.shape) for axis in given):
         refuse(op, x, f"has no axes {given}")
     axes = tuple(sorted({axis % len(x.shape) for axis in given}))

@@ -5,7 +5,7 @@ Source: TensorFlow Lite, ``pad.cc`` and ``reference_ops::Pad``. Differs from the
 
 from collections.abc import Sequence
 
-from tflite_export.interpreter.operands import Kernel, common_type, constant, padded, same_grid
+from tflite_export.interpreter.operands import Kernel, common_type, constant, padded, refuse, required, same_grid
 from tflite_export.ir import Op, Tensor
 
 
@@ -13,4 +13,7 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     """Float32 or int8."""
     common_type(op, tensors, 0, 2)
     same_grid(op, tensors, 0, 2)
-    return padded(op, tensors, constant(op, tensors, 2).reshape(-1)[0])
+    value = constant(op, tensors, 2)
+    if value.size != 1:
+        refuse(op, required(op, tensors, 2), f"expected one value. Received: {value.size}")
+    return padded(op, tensors, value.item())

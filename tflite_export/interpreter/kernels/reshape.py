@@ -7,17 +7,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter.operands import Kernel, constant, operand, output, refuse, required, reshaped
+from tflite_export.interpreter.operands import Kernel, integers, operand, output, refuse, required, reshaped
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Any type; the shape is the constant second input, else the option ``new_shape``, else that of the output."""
-    x, y = required(op, tensors, 0), output(op, tensors)
-    if operand(op, tensors, 1) is not None:
-        target = tuple(int(length) for length in constant(op, tensors, 1).reshape(-1))
-    else:
-        target = tuple(op.options.get("new_shape") or y.shape)
+    """Any type; the shape is the second input, constant or not, else the option ``new_shape``, else the output's."""
+    x, y, shape = required(op, tensors, 0), output(op, tensors), operand(op, tensors, 1)
+    if shape is not None and shape.data is None:
+        return lambda x, shape: (x.reshape(shape),)
+    target = tuple(op.options.get("new_shape") or y.shape)
+    if shape is not None:
+        target = tuple(integers(op, tensors, 1))
     known, size = int(np.prod([length for length in target if length != -1])), int(np.prod(x.shape))
     if target.count(-1) > 1 or (size % max(known, 1) if -1 in target else size != known):
         refuse(op, x, f"cannot take the shape {target}")

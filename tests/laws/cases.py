@@ -1,0 +1,132 @@
+"""The techniques under the laws L0 to L7. A new technique adds one line."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import layers
+
+import tfcompress as tfc
+from tfcompress import LSQ, Chain, MagnitudePruning, MinMax, PolynomialDecay, Transform
+
+
+@dataclass(frozen=True)
+class Case:
+    """A prototype transform and where it goes: all slots called ``slot``. ``kind`` says what it does to the values."""
+
+    name: str
+    factory: Callable[[], Transform]
+    slot: str
+    kind: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def rising() -> PolynomialDecay:
+    return PolynomialDecay(0.2, 0.7, begin_step=1, end_step=6, frequency=2)
+
+
+CASES = [
+    Case("lsq_w4", lambda: LSQ(bits=4), "kernel", "quantizes"),
+    Case("lsq_w2", lambda: LSQ(bits=2), "kernel", "quantizes"),
+    Case("lsq_w8_per_tensor", lambda: LSQ(bits=8, axis=()), "kernel", "quantizes"),
+    Case("lsq_w4_power_of_two", lambda: LSQ(bits=4, power_of_two=True), "kernel", "quantizes"),
+    Case("lsq_map8", lambda: LSQ(bits=8), "output", "quantizes"),
+    Case("lsq_map16_power_of_two", lambda: LSQ(bits=16, power_of_two=True), "output", "quantizes"),
+    Case("minmax_w8", lambda: MinMax(bits=8), "kernel", "quantizes"),
+    Case("minmax_map8", lambda: MinMax(bits=8, momentum=0.9), "output", "quantizes"),
+    Case("pruning", lambda: MagnitudePruning(rising()), "kernel", "prunes"),
+    Case("pruning_blocks", lambda: MagnitudePruning(rising(), block_size=(2, 3)), "kernel", "prunes"),
+    Case("pruning_2_by_4", lambda: MagnitudePruning(sparsity_m_by_n=(2, 4), frequency=1), "kernel", "prunes"),
+    Case("pruning_lsq_w4", lambda: Chain([MagnitudePruning(rising()), LSQ(bits=4)]), "kernel", "quantizes"),
+]
+
+
+SHAPE = (6, 6, 4)
+CLASSES = 5
+
+
+def network() -> keras.Model:
+    """A convolution with a batch norm, and a dense layer: 7 kB of weights."""
+    inputs = keras.Input(SHAPE, name="image")
+    x = layers.Conv2D(6, 3, use_bias=False, name="conv")(inputs)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.ReLU(name="relu")(x)
+    x = layers.Flatten(name="flat")(x)
+    return keras.Model(inputs, layers.Dense(CLASSES, name="dense")(x))
+
+
+def compressed(case: Case, seed: int = 0) -> keras.Model:
+    """The network with the transform wherever its slot is; output transforms are calibrated."""
+    keras.utils.set_random_seed(seed)
+    small = tfc.compress(network(), {".*": {case.slot: case.factory()}})
+    tfc.calibrate(small, data()[0])
+    return small
+
+
+def alone(case: Case) -> Transform:
+    """A new transform, not built, with the arguments that the slot gives it."""
+    if case.slot == "kernel":
+        model = keras.Sequential([keras.Input((8,)), layers.Dense(6, name="dense")])
+        (made,) = tfc.compress(model, {"dense": {"kernel": case.factory()}}).layers[0].transforms.values()
+    else:
+        model = keras.Sequential([keras.Input((6,)), layers.ReLU(name="relu")])
+        made = tfc.compress(model, {"relu": {"output": case.factory()}}).layers[-1]
+    return type(made).from_config(made.get_config())
+
+
+def tensor(case: Case, seed: int = 0) -> np.ndarray:
+    """A weight for ``alone``, or a feature map behind a ReLU."""
+    x = np.random.default_rng(seed).normal(size=(8, 6)).astype("float32")
+    return x if case.slot == "kernel" else np.maximum(x, 0)
+
+
+def data(samples: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Images, normally distributed, and the classes that a random projection of them gives."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(samples, *SHAPE)).astype("float32")
+    y = np.argmax(x.reshape(samples, -1) @ rng.normal(size=(np.prod(SHAPE), CLASSES)), axis=1)
+    return x, y
+
+
+def fit(model: keras.Model, epochs: int = 1, first: int = 0, **options: object) -> keras.Model:
+    """Trains for 8 steps an epoch, in the same order every time."""
+    if options or not model.compiled:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(0.01), loss, **options)
+    x, y = data()
+    model.fit(x, y, batch_size=8, initial_epoch=first, epochs=first + epochs, shuffle=False, verbose=0)
+    return model
+
+
+@functools.cache
+def trained(case: Case) -> keras.Model:
+    """The compressed network behind one epoch, for tests that only look at it."""
+    return fit(compressed(case))
+
+
+def transforms(model: keras.Model) -> dict[str, Transform]:
+    """The outermost transforms, by the name of their layer."""
+    found = {layer.name: layer for layer in model.layers if isinstance(layer, Transform)}
+    wrapped = [layer for layer in model.layers if isinstance(layer, tfc.Compressed)]
+    return found | {layer.name: t for layer in wrapped for t in layer.transforms.values()}
+
+
+def state(model: keras.Model) -> dict[str, np.ndarray]:
+    """Copies of all variables, those of the optimizer too."""
+    owners = {"model": model, "optimizer": getattr(model, "optimizer", None)}
+    return {
+        f"{name} {k}": np.array(keras.ops.convert_to_numpy(variable))
+        for name, owner in owners.items()
+        for k, variable in enumerate(owner.variables if owner else ())
+    }
+
+
+def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray], tolerance: float = 0) -> None:
+    """All variables equal, bit for bit without a tolerance."""
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(b[name], a[name], rtol=tolerance, atol=tolerance, err_msg=name)

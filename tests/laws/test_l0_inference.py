@@ -1,0 +1,69 @@
+"""Law L0: inference is deployment. What is evaluated is what ``strip`` writes and what the flatbuffer holds."""
+
+import keras
+import numpy as np
+import pytest
+from cases import CASES, Case, alone, data, tensor, trained, transforms
+
+import tfcompress as tfc
+import tflite_export as tfe
+from tfcompress import testing
+from tflite_export.flatbuffer import read
+
+WEIGHTS = [case for case in CASES if case.slot == "kernel"]
+INTEGERS = [case for case in WEIGHTS if case.kind == "quantizes"]
+ON_CHIP = [case for case in CASES if case.kind == "quantizes" and "16" not in case.name]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_inference_is_pure(case: Case) -> None:
+    testing.check_inference_is_pure(lambda: alone(case), tensor(case))
+
+
+@pytest.mark.parametrize("case", WEIGHTS, ids=str)
+def test_strip_writes_what_is_evaluated(case: Case) -> None:
+    small = trained(case)
+    plain = tfc.strip(small)
+    x, _ = data()
+    for name in ("conv", "dense"):
+        evaluated = small.get_layer(name).effective("kernel", training=False)
+        np.testing.assert_array_equal(plain.get_layer(name).kernel, evaluated)
+        assert not np.array_equal(small.get_layer(name).layer.kernel, evaluated)
+    np.testing.assert_array_equal(plain.predict(x, verbose=0), small.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_inference_is_hard_while_it_trains(case: Case) -> None:
+    """Values are whole multiples of a step, or zeros in the demanded number: nothing in between."""
+    small = trained(case)
+    for name, transform in transforms(small).items():
+        x = small.get_layer(name).layer.kernel if case.slot == "kernel" else data()[0]
+        x = np.array(keras.ops.convert_to_numpy(x))
+        y = np.array(transform(x, training=False))
+        if case.kind == "quantizes":
+            assert len(np.unique(y)) <= 2 ** transform.grid(x).bits * np.size(transform.grid(x).scale)
+        else:
+            assert set(np.unique(y)) <= {0.0, *np.unique(x)} and 0.45 < np.mean(y == 0) < 0.75
+
+
+@pytest.mark.parametrize("case", INTEGERS, ids=str)
+def test_flatbuffer_holds_the_codes_of_the_weights(case: Case) -> None:
+    """Folding the batch norm may turn the sign of a channel's codes, and nothing else."""
+    small = trained(case)
+    constants = {t.name: t.data for t in read(tfe.convert(small, data()[0])).tensors if t.data is not None}
+    for name, order in (("conv", (3, 0, 1, 2)), ("dense", (1, 0))):
+        weight, grid = tfc.deployed(small.get_layer(name), "kernel")
+        codes = np.transpose(grid.encode(weight), order).reshape(weight.shape[-1], -1)
+        stored = constants[f"{name}/kernel"].reshape(weight.shape[-1], -1)
+        signs = np.sign(np.sum(codes * stored, axis=1, keepdims=True, dtype=np.int64))
+        np.testing.assert_array_equal(stored, codes * signs)
+
+
+@pytest.mark.parametrize("case", [c for c in ON_CHIP if c.slot == "output"], ids=str)
+def test_flatbuffer_holds_the_grids_of_the_maps(case: Case) -> None:
+    small = trained(case)
+    tensors = {t.name: t.quantization for t in read(tfe.convert(small, data()[0])).tensors if t.data is None}
+    for name, transform in transforms(small).items():
+        stored, grid = tensors[name.removesuffix("_output")], transform.grid(np.zeros((1, 1), "float32"))
+        np.testing.assert_array_equal(stored.scale, np.ravel(grid.scale))
+        assert stored.zero_point[0] - grid.zero_point == (0 if grid.signed else -128)

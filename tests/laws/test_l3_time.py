@@ -1,0 +1,50 @@
+"""Law L3: the result does not depend on how Keras runs the steps."""
+
+import keras
+import numpy as np
+import pytest
+from cases import CASES, Case, alone, assert_same, compressed, data, fit, state, tensor, trained
+from keras import layers
+
+import tfcompress as tfc
+from tfcompress import testing
+
+STATEFUL = [case for case in CASES if case.slot == "kernel" and "pruning" in case.name]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_eight_steps_in_one_execution_are_eight_steps(case: Case) -> None:
+    assert_same(state(trained(case)), state(fit(compressed(case), steps_per_execution=8)))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_eager_training_equals_training_in_a_graph(case: Case) -> None:
+    assert_same(state(trained(case)), state(fit(compressed(case), run_eagerly=True)), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_jit_compiled_training_is_the_same_up_to_rounding(case: Case) -> None:
+    assert_same(state(trained(case)), state(fit(compressed(case), jit_compile=True)), tolerance=1e-3)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_compiled_call_equals_eager_call(case: Case) -> None:
+    testing.check_compiled(lambda: alone(case), tensor(case))
+
+
+@pytest.mark.parametrize("compiled", [{"run_eagerly": True}, {"steps_per_execution": 8}], ids=str)
+@pytest.mark.parametrize("case", STATEFUL, ids=str)
+def test_layer_called_twice_updates_its_state_once_a_step(case: Case, compiled: dict) -> None:
+    keras.utils.set_random_seed(0)
+    shared = layers.Dense(8, name="shared")
+    inputs = keras.Input((8,))
+    model = tfc.compress(keras.Model(inputs, shared(shared(inputs))), {"shared": {"kernel": case.factory()}})
+    x = np.random.default_rng(0).normal(size=(64, 8))
+    model.compile("sgd", "mse", **compiled)
+    model.fit(x, x, batch_size=8, verbose=0)
+    counters = [v for v in model.variables if v.name == "step"]
+    assert [int(v) for v in counters] == [8]
+
+
+def test_data_is_long_enough_for_a_whole_execution() -> None:
+    assert len(data()[0]) == 64
