@@ -2,8 +2,9 @@
 
     calls, in execution order:  outputs = layer(*args, **kwargs)
 
-This is the only module that reads the private attributes by which Keras 3 links tensors to the layers
-that made them (``_keras_history``, ``_inbound_nodes``); they are stable since Keras 3.0 but undocumented.
+This module alone reads the private attributes by which Keras 3 links tensors to the layers that made them
+(``_keras_history``, ``_inbound_nodes``); they are stable since Keras 3.0 but undocumented. (``steps.py`` reads the
+other private thing that we need, the context of a running call.)
 """
 
 from collections.abc import Iterator

@@ -48,12 +48,12 @@ def _joins_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
 
 def _pads_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     widths = tensors[op.inputs[1]].data
-    return widths is not None and not np.any(widths[:1])
+    return widths is not None and not np.any(widths.flat[:2])
 
 
 def _leaves_first_axis(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     permutation = tensors[op.inputs[1]].data
-    return permutation is not None and int(permutation[0]) % len(permutation) == 0
+    return permutation is not None and int(permutation.flat[0]) % permutation.size == 0
 
 
 def _takes_all_samples(op: Op, tensors: tuple[Tensor, ...]) -> bool:
@@ -62,7 +62,7 @@ def _takes_all_samples(op: Op, tensors: tuple[Tensor, ...]) -> bool:
         op.options.get("begin_mask", 0) & op.options.get("end_mask", 0),
         op.options.get("shrink_axis_mask", 0),
     )
-    return strides is not None and int(strides[0]) == 1 and bool(opened & 1) and not dropped & 1
+    return strides is not None and int(strides.flat[0]) == 1 and bool(opened & 1) and not dropped & 1
 
 
 def _broadcasts_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:

@@ -29,6 +29,7 @@ COSTS: dict[str, Callable[[Op, Sequence[Tensor], Machine], Cost]] = {
     "MEAN": mean,
     "MINIMUM": each_element,
     "MUL": each_element,
+    "PACK": move,
     "PAD": move,
     "PADV2": move,
     "QUANTIZE": each_element,
@@ -36,8 +37,10 @@ COSTS: dict[str, Callable[[Op, Sequence[Tensor], Machine], Cost]] = {
     "RELU6": each_element,
     "RELU_N1_TO_1": each_element,
     "RESHAPE": rename,
+    "SHAPE": rename,
     "SOFTMAX": softmax,
     "SQUEEZE": rename,
+    "STRIDED_SLICE": move,
     "SUB": each_element,
     "TRANSPOSE": move,
 }
