@@ -21,6 +21,9 @@ from tflite_export.passes.softmax_grid import SMALLEST_STEP
 
 Range = tuple[float, float]
 
+INSIDE = ("linear", "depthwise", "sum")
+"""What tensors inside a layer are called: ``<path>/linear``, ``<path>/depthwise``, ``<path>/sum_1``."""
+
 BATCH = 32
 """Samples that go through the network together if the data comes as one array."""
 
@@ -135,13 +138,22 @@ def _above_floor(graph: Graph, t: int, grid: Quantization) -> Quantization:
 
 
 def _missing(graph: Graph, unknown: Sequence[int]) -> str:
-    names = [f"'{graph.tensors[t].name}'" for t in unknown]
-    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    names = [graph.tensors[t].name for t in unknown]
+    shown = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return (
         f"Every feature map must have a grid. Received: no grid for the outputs of {shown}. Either train one: "
         'tfcompress.compress(model, {".*": {"output": tfcompress.LSQ(bits=8)}}), then tfcompress.calibrate(model, x); '
         "or measure one: convert(model, representative_dataset=x), x being some hundred typical inputs."
+        + next((hint for name in names if (hint := _inside(name))), "")
     )
+
+
+def _inside(name: str) -> str:
+    """What to do where no transform can stand; nothing if one can."""
+    layer, _, part = name.rpartition("/")
+    if not layer or part.partition("_")[0] not in INSIDE:
+        return ""
+    return f" '{name}' lies inside a layer: measure it, or split the layer (Dense and Softmax, two convolutions)."
 
 
 Dataset = Callable[[], Iterable[Any]] | Iterable[Any] | np.ndarray | None

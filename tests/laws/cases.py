@@ -35,7 +35,7 @@ CASES = [
     Case("lsq_w8_per_tensor", lambda: LSQ(bits=8, axis=()), "kernel", "quantizes"),
     Case("lsq_w4_power_of_two", lambda: LSQ(bits=4, power_of_two=True), "kernel", "quantizes"),
     Case("lsq_map8", lambda: LSQ(bits=8), "output", "quantizes"),
-    Case("lsq_map16_power_of_two", lambda: LSQ(bits=16, power_of_two=True), "output", "quantizes"),
+    Case("lsq_map5_power_of_two", lambda: LSQ(bits=5, power_of_two=True), "output", "quantizes"),
     Case("minmax_w8", lambda: MinMax(bits=8), "kernel", "quantizes"),
     Case("minmax_map8", lambda: MinMax(bits=8, momentum=0.9), "output", "quantizes"),
     Case("pruning", lambda: MagnitudePruning(rising()), "kernel", "prunes"),

@@ -132,6 +132,12 @@ def test_missing_data_is_an_error_that_names_the_layers_and_both_ways_out() -> N
         assert part in str(error.value)
 
 
+def test_missing_data_inside_a_layer_is_told_apart() -> None:
+    graph = graph_of(layers.Dense(4, activation="softmax", name="head"))
+    with pytest.raises(ValueError, match=r"'head/linear' lies inside a layer: measure it, or split the layer"):
+        calibrate(graph, None)
+
+
 def test_many_names_are_counted() -> None:
     graph = graph_of(*[layers.Dense(2) for _ in range(30)])
     with pytest.raises(ValueError, match="and 11 more"):

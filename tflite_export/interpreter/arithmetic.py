@@ -16,33 +16,11 @@ Source: TensorFlow Lite, ``kernels/internal/common.h`` and ``quantization_util.c
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 INT8_LOW, INT8_HIGH = -128, 127
-
-
-class Rescale(NamedTuple):
-    """From int32 accumulators to int8 codes, ``clip(MBQM(x + bias) + zero_point)``, made ready for a fused pass.
-
-    Attributes:
-        table: int32 (6, channels), one row per name in ``BIAS`` to ``RIGHT``. With ``s`` the shift of a channel:
-            ``power`` is ``2**max(s, 0)``, ``right`` is ``max(-s, 0)``, ``mask`` is ``2**right - 1``, ``half`` is
-            ``mask >> 1``. One array, so that a compiler sees at once that the output does not overlap it.
-        zero_point: Added after the rounding.
-        low: Lowest code.
-        high: Highest code.
-    """
-
-    table: np.ndarray
-    zero_point: np.int32
-    low: np.int32
-    high: np.int32
-
-
-BIAS, POWER, MULTIPLIER, MASK, HALF, RIGHT = range(6)
 
 
 def round_half_away(x: ArrayLike) -> np.ndarray:
@@ -85,37 +63,6 @@ def multiply_by_quantized_multiplier(
     return rounding_divide_by_power_of_two(scaled, right)
 
 
-def rescale(
-    multipliers: np.ndarray | int, shifts: np.ndarray | int, limits: tuple[int, int, int], bias: np.ndarray | int = 0
-) -> Rescale:
-    """Prepares MBQM with the pairs ``multipliers``, ``shifts``; ``limits`` are zero point, lowest and highest code."""
-    shifts = np.atleast_1d(np.asarray(shifts, np.int64))
-    left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
-    mask = (np.int64(1) << right) - 1
-    rows = np.broadcast_arrays(np.asarray(bias, np.int64), np.int64(1) << left, multipliers, mask, mask >> 1, right)
-    return Rescale(np.stack(rows).astype(np.int32), *map(np.int32, limits))
-
-
-def rescale_by(reals: np.ndarray | float, limits: tuple[int, int, int], bias: np.ndarray | int = 0) -> Rescale:
-    """`rescale` for the real multipliers ``reals`` (float64, one per channel or one in all)."""
-    pairs = [quantize_multiplier(float(real)) for real in np.atleast_1d(reals)]
-    multipliers, shifts = np.array(pairs, np.int64).T
-    return rescale(multipliers, shifts, limits, bias)
-
-
-def activation_range(activation: str, scale: np.float32, zero_point: int) -> tuple[int, int]:
-    """The int8 codes between which a fused activation clips. ``CalculateActivationRangeQuantized``.
-
-    The bound ``f`` has the code ``zero_point + round(f / scale)`` with a float32 division.
-    """
-    low, high = ACTIVATIONS[activation]
-    code = lambda bound: zero_point + int(round_half_away(np.float32(bound) / scale))  # noqa: E731
-    return (
-        INT8_LOW if low is None else max(INT8_LOW, code(low)),
-        INT8_HIGH if high is None else min(INT8_HIGH, code(high)),
-    )
-
-
 ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
     "NONE": (None, None),
     "RELU": (0.0, None),
@@ -123,6 +70,22 @@ ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
     "RELU_N1_TO_1": (-1.0, 1.0),
 }
 """Fused activations by schema name: the real bounds between which they clip."""
+
+
+def activation_range(activation: str, scale: np.float32, zero_point: int) -> tuple[int, int]:
+    """The int8 codes between which a fused activation clips. ``CalculateActivationRangeQuantized``.
+
+    The bound ``f`` has the code ``zero_point + round(f / scale)`` with a float32 division.
+    """
+
+    def code(bound: float) -> int:
+        return zero_point + int(round_half_away(np.float32(bound) / scale))
+
+    low, high = ACTIVATIONS[activation]
+    return (
+        INT8_LOW if low is None else max(INT8_LOW, code(low)),
+        INT8_HIGH if high is None else min(INT8_HIGH, code(high)),
+    )
 
 
 def activate(x: np.ndarray, activation: str) -> np.ndarray:

@@ -5,11 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter import fused
-from tflite_export.interpreter.arithmetic import (
-    multiply_by_quantized_multiplier,
-    quantize_multiplier,
-    rescale_by,
-)
+from tflite_export.interpreter.arithmetic import multiply_by_quantized_multiplier, quantize_multiplier
 from tflite_export.interpreter.operands import Kernel, affine, limits, output, refuse, required
 from tflite_export.ir import STORAGE, Op, Tensor
 
@@ -69,7 +65,7 @@ def scaled_sum(op: Op, tensors: Sequence[Tensor], sign: int) -> Kernel:
     if real >= 1:
         refuse(op, output(op, tensors), f"the output scale must be over {twice / 2**SPARE_BITS:.3g}. Received: {scale}")
     tables = _shifted(scale_a / twice, zero_a), sign * _shifted(scale_b / twice, zero_b)
-    rule = rescale_by(real, limits(op, tensors))
+    rule = fused.rescale_by(real, limits(op, tensors))
 
     def run(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:
         y = np.empty(np.broadcast_shapes(a.shape, b.shape), np.int8)

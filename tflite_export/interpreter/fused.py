@@ -1,9 +1,54 @@
-"""The inner loops that NumPy would need several passes for, compiled by Numba on first use."""
+"""The inner loops that NumPy would need several passes for, compiled by Numba on first use.
+
+Numba keeps what it compiled beside this file and renews it when this file changes. What the loops take from outside
+as a constant therefore stands here too.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from tflite_export.interpreter.arithmetic import BIAS, HALF, MASK, MULTIPLIER, POWER, RIGHT, Rescale
+from tflite_export.interpreter.arithmetic import quantize_multiplier
+
+
+class Rescale(NamedTuple):
+    """From int32 accumulators to int8 codes, ``clip(MBQM(x + bias) + zero_point)``, made ready for a fused pass.
+
+    Attributes:
+        table: int32 (6, channels), one row per name in ``BIAS`` to ``RIGHT``. With ``s`` the shift of a channel:
+            ``power`` is ``2**max(s, 0)``, ``right`` is ``max(-s, 0)``, ``mask`` is ``2**right - 1``, ``half`` is
+            ``mask >> 1``. One array, so that a compiler sees at once that the output does not overlap it.
+        zero_point: Added after the rounding.
+        low: Lowest code.
+        high: Highest code.
+    """
+
+    table: np.ndarray
+    zero_point: np.int32
+    low: np.int32
+    high: np.int32
+
+
+BIAS, POWER, MULTIPLIER, MASK, HALF, RIGHT = range(6)
+
+
+def rescale(
+    multipliers: np.ndarray | int, shifts: np.ndarray | int, limits: tuple[int, int, int], bias: np.ndarray | int = 0
+) -> Rescale:
+    """Prepares MBQM with the pairs ``multipliers``, ``shifts``; ``limits`` are zero point, lowest and highest code."""
+    shifts = np.atleast_1d(np.asarray(shifts, np.int64))
+    left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
+    mask = (np.int64(1) << right) - 1
+    rows = np.broadcast_arrays(np.asarray(bias, np.int64), np.int64(1) << left, multipliers, mask, mask >> 1, right)
+    return Rescale(np.stack(rows).astype(np.int32), *map(np.int32, limits))
+
+
+def rescale_by(reals: np.ndarray | float, limits: tuple[int, int, int], bias: np.ndarray | int = 0) -> Rescale:
+    """`rescale` for the real multipliers ``reals`` (float64, one per channel or one in all)."""
+    pairs = [quantize_multiplier(float(real)) for real in np.atleast_1d(reals)]
+    multipliers, shifts = np.array(pairs, np.int64).T
+    return rescale(multipliers, shifts, limits, bias)
 
 
 @njit(cache=True, inline="always")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter import arithmetic
+from tflite_export.interpreter import fused
 from tflite_export.interpreter import operands as of
 from tflite_export.interpreter.operands import refuse, required
 from tflite_export.ir import Op, Tensor
@@ -37,7 +37,7 @@ def real_multipliers(op: Op, tensors: Sequence[Tensor], channels: int) -> np.nda
     return np.broadcast_to(real, (channels,))
 
 
-def rescale(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> arithmetic.Rescale:
+def rescale(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> fused.Rescale:
     """The fixed-point rule of a convolution; ``sums`` adds up the weights of each output channel."""
     weight, y = required(op, tensors, 1), of.output(op, tensors)
     if np.any(of.grid(op, weight).zero_point):
@@ -45,7 +45,7 @@ def rescale(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> arithmetic.R
     real = real_multipliers(op, tensors, len(sums))
     if real.max() >= 2.0**30:
         refuse(op, y, f"the scale is too small for the accumulator: ratio {real.max():.3g} must be below 2**30")
-    return arithmetic.rescale_by(real, of.limits(op, tensors), folded_bias(op, tensors, sums))
+    return fused.rescale_by(real, of.limits(op, tensors), folded_bias(op, tensors, sums))
 
 
 def folded_bias(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> np.ndarray:

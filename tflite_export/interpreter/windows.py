@@ -1,8 +1,10 @@
 """Sliding windows over an NHWC feature map: geometry, padding, patches.
 
-extent = (size - 1) * dilation + 1
-SAME:   out = ceil(in / stride),                 pad = max(0, (out - 1) * stride + extent - in), first half before
-VALID:  out = ceil((in - extent + 1) / stride),  pad = 0
+Along each axis, with ``extent`` the pixels from a window's first to its last:
+
+    extent = (size - 1) * dilation + 1
+    SAME:   out = ceil(in / stride),                 pad = max(0, (out - 1) * stride + extent - in), first half before
+    VALID:  out = ceil((in - extent + 1) / stride),  pad = 0
 """
 
 import math

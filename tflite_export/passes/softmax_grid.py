@@ -40,7 +40,7 @@ def _fix(graph: Graph, links: Links, k: int) -> Graph | None:
         raise ValueError(
             f"'{result.name}': a softmax delivers steps of 1/256 in TFLite; its transform must not ask for finer ones. "
             f"Received: step={result.quantization.scale[0]:.3g}. Take the transform away, which needs no training: "
-            f"tfcompress.compress(model, {{name of the softmax layer: {{'output': None}}}})."
+            f"tfcompress.compress(model, {{'{result.name.removesuffix('_output')}': {{'output': None}}}})."
         )
     shares = draft.add(replace(result, name=f"{result.name}/softmax", quantization=grid()))
     operand = draft.constant(f"{result.name}/shape", np.array(result.shape, np.int32))

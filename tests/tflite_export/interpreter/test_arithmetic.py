@@ -72,12 +72,3 @@ def test_float_activation_without_bounds_is_the_identity():
     x = np.array([-7.0, 7.0])
     assert a.activate(x, "NONE") is x
     np.testing.assert_array_equal(a.activate(x, "RELU6"), [0, 6])
-
-
-def test_rescale_has_one_row_per_name_and_one_column_per_channel():
-    rule = a.rescale_by(np.array([0.25, 4.0]), (1, -128, 127), bias=np.array([7, 8]))
-    assert rule.table[a.BIAS].tolist() == [7, 8]
-    assert rule.table[a.POWER].tolist() == [1, 8]
-    assert rule.table[a.RIGHT].tolist() == [1, 0]
-    assert rule.table[a.MASK].tolist() == [1, 0]
-    assert rule.table.dtype == np.int32

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tflite_export.interpreter import UnsupportedOp, arithmetic, weighted
+from tflite_export.interpreter import UnsupportedOp, fused, weighted
 from tflite_export.ir import Op
 
 OP = Op("CONV_2D", (0, 1, 2), (3,))
@@ -34,7 +34,7 @@ def test_missing_bias_is_zero(tensors):
 
 
 def test_rule_carries_the_bias(tensors):
-    assert weighted.rescale(OP, tensors, np.array([2, 2, 2])).table[arithmetic.BIAS].tolist() == [-9, -8, -7]
+    assert weighted.rescale(OP, tensors, np.array([2, 2, 2])).table[fused.BIAS].tolist() == [-9, -8, -7]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tflite_export.interpreter import fused
-from tflite_export.interpreter.arithmetic import Rescale, activate
+from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.operands import Kernel, activation, affine, common_type, operand, refuse, required
 from tflite_export.interpreter.product import ExactProduct
 from tflite_export.interpreter.weighted import rescale, weights
@@ -50,7 +50,7 @@ def _float(slide: Windows, matrices: list[np.ndarray], activation: str) -> Kerne
     return run
 
 
-def _int8(slide: Windows, matrices: list[np.ndarray], zero_point: int, rule: Rescale) -> Kernel:
+def _int8(slide: Windows, matrices: list[np.ndarray], zero_point: int, rule: fused.Rescale) -> Kernel:
     products = [ExactProduct(matrix) for matrix in matrices]
     channels = sum(matrix.shape[1] for matrix in matrices)
 

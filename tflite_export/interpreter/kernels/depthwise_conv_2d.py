@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter import fused
-from tflite_export.interpreter.arithmetic import Rescale, activate
+from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.operands import Kernel, activation, affine, common_type, refuse, required
 from tflite_export.interpreter.weighted import rescale, weights
 from tflite_export.interpreter.windows import Windows, windows
@@ -44,7 +44,7 @@ def _float(slide: Windows, filters: np.ndarray, multiplier: int, activation: str
     return run
 
 
-def _int8(slide: Windows, filters: np.ndarray, multiplier: int, zero_point: int, rule: Rescale) -> Kernel:
+def _int8(slide: Windows, filters: np.ndarray, multiplier: int, zero_point: int, rule: fused.Rescale) -> Kernel:
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
         padded = slide.pad(x, zero_point)
         if multiplier > 1:

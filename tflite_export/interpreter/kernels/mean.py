@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter import fused
-from tflite_export.interpreter.arithmetic import INT8_HIGH, INT8_LOW, quantize_multiplier, rescale
+from tflite_export.interpreter.arithmetic import INT8_HIGH, INT8_LOW, quantize_multiplier
 from tflite_export.interpreter.elementwise import guarded
 from tflite_export.interpreter.operands import Kernel, affine, common_type, integers, output, refuse, required
 from tflite_export.ir import Op, Tensor
@@ -36,7 +36,7 @@ def _int8(op: Op, tensors: Sequence[Tensor], axes: tuple[int, ...], keep: bool) 
     multiplier, shift = quantize_multiplier(guarded(op, tensors, np.float64(scale_in) / np.float64(scale)))
     spare = min(count.bit_length() - 1, 32, 31 + shift)
     limits = (zero_point, INT8_LOW, INT8_HIGH)
-    rule = rescale((multiplier << spare) // count, shift - spare, limits, bias=-count * zero_in)
+    rule = fused.rescale((multiplier << spare) // count, shift - spare, limits, bias=-count * zero_in)
 
     def run(x: np.ndarray, _axes: np.ndarray) -> tuple[np.ndarray]:
         total = x.sum(axes, dtype=np.int32, keepdims=keep)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter import fused
-from tflite_export.interpreter.arithmetic import activate, rescale_by
+from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.elementwise import flat, guarded
 from tflite_export.interpreter.operands import Kernel, activation, affine, common_type, limits, output, required
 from tflite_export.ir import Op, Tensor
@@ -25,7 +25,7 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
 def _int8(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     (scale_a, zero_a), (scale_b, zero_b) = (affine(op, required(op, tensors, k)) for k in (0, 1))
     real = guarded(op, tensors, float(scale_a * scale_b / affine(op, output(op, tensors))[0]))
-    rule = rescale_by(real, limits(op, tensors))
+    rule = fused.rescale_by(real, limits(op, tensors))
 
     def run(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:
         y = np.empty(np.broadcast_shapes(a.shape, b.shape), np.int8)
