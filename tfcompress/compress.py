@@ -36,6 +36,7 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
       matches and that have no such weight are left alone, with a warning if they hold other weights of rank 2 or more.
     * ``output`` puts the transform behind the group that the layer heads (conv, batch norm, ReLU are one group), as a
       layer called ``<last layer of the group>_output``; losses given by output name need the new names.
+      Nothing goes behind layers that only move data, nor behind a softmax, whose grid TFLite fixes.
     * Transforms are prototypes: each use gets a fresh copy, whose arguments ``axis``, ``signed`` and ``narrow_range``
       are decided by the slot where they are None. Those on weights are calibrated at once; for outputs call
       ``tfcompress.calibrate``.

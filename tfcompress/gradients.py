@@ -10,9 +10,9 @@ The bracket is exactly zero, so the forward value is ``value`` itself, bit for b
 ``s * g + stop(s - s * g)`` is not: it returned something else than ``s`` in 673 of 100,000 float32 cases, and
 fake-quantised weights then miss the exported grid.
 
-``multiples`` is what all uniform quantisers compute, written with its gradient in one piece. It equals
-``round_through(clip(x / step, low, high)) * step``, but keeps no tensors besides input and output for the way
-back, and walks through memory about half as often: quantising is nothing but memory traffic.
+``multiples`` is what all uniform quantisers compute, written with its gradient in one piece. It is
+``clip(round_through(x / step), low, high) * step``, but keeps no tensors besides input and output for the way back,
+and walks through memory about half as often: quantising is nothing but memory traffic.
 
 Reference: Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
 Computation", 2013, https://arxiv.org/abs/1308.3432. Differs from the source in: nothing; the forms are ours.
@@ -41,9 +41,13 @@ def scale(x: Any, slope: Any) -> Any:
 def multiples(x: Any, step: Any, low: Any, high: Any) -> Any:
     r"""Rounds ``x`` to the nearest of ``low * step, ..., high * step``.
 
-        y = round(clip(x / step, low, high)) * step
-        dy/dx    = 1 inside the range, 0 outside
+        y = clip(round(x / step), low, high) * step
+        dy/dx    = 1 inside, 0 outside
         dy/dstep = (y - x) / step inside, y / step (that is, low or high) outside
+
+    Inside is what rounds to a code from ``low`` to ``high`` without being clipped, so it ends half a step behind the
+    last level. Were it to end at the level itself, then the largest value of a tensor whose range was just measured
+    would be in or out by its last bit.
 
     Args:
         x: float32, any shape.
@@ -57,7 +61,7 @@ def multiples(x: Any, step: Any, low: Any, high: Any) -> Any:
         y = ops.round(ops.clip(x / step, low, high)) * step
 
         def backward(upstream: Any) -> Any:
-            inside = ops.cast(ops.logical_and(x >= low * step, x <= high * step), "float32")
+            inside = ops.cast(ops.logical_and(x >= (low - 0.5) * step, x <= (high + 0.5) * step), "float32")
             return upstream * inside, sum_to(upstream * (y - x * inside), step) / step
 
         return y, backward

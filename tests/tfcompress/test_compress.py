@@ -20,7 +20,7 @@ def small_cnn():
             layers.ReLU(name="relu"),
             layers.Flatten(name="flat"),
             layers.Dense(5, activation="tanh", name="hidden"),
-            layers.Dense(3, activation="softmax", name="head"),
+            layers.Dense(3, activation="sigmoid", name="head"),
         ]
     )
 
@@ -136,8 +136,17 @@ def test_output_inside_a_group_is_refused_naming_the_head(rule, toys):
 
 
 def test_output_of_layers_that_move_data_is_refused(toys):
-    with pytest.raises(ValueError, match=r"\['flat'\].*head a group: \['image', 'conv', 'hidden', 'head'\]"):
+    with pytest.raises(ValueError, match=r"\['flat'\].*a grid of its own: \['image', 'conv', 'hidden', 'head'\]"):
         tfc.compress(small_cnn(), {"flat": {"output": toys.Rounding()}})
+
+
+def test_nothing_goes_behind_a_softmax_whose_grid_the_file_format_fixes(toys):
+    softmax = layers.Dense(3, activation="softmax", name="classes")
+    model = keras.Sequential([keras.Input((4,), name="x"), layers.Dense(3, name="hidden"), softmax])
+    small = tfc.compress(model, {".*": {"output": toys.Rounding()}})
+    assert [layer.name for layer in small.layers] == ["x_output", "hidden", "hidden_output", "classes"]
+    with pytest.raises(ValueError, match=r"\['classes'\].*a grid of its own: \['x', 'hidden'\]"):
+        tfc.compress(model, {"classes": {"output": toys.Rounding()}})
 
 
 def test_integer_inputs_get_no_transform(toys):

@@ -2,7 +2,7 @@ r"""Learned step size quantisation (LSQ).
 
 Rounds a tensor to evenly spaced levels and learns the spacing, the step, by gradient descent along with the weights:
 
-    y = round(clip(x / s, low, high)) * s,    low, high = the ends of the grid, e.g. -7 and 7 for signed 4-bit weights
+    y = clip(round(x / s), low, high) * s,    low, high = the ends of the grid, e.g. -7 and 7 for signed 4-bit weights
 
 ``round`` passes gradients straight through, see ``gradients.multiples``. The gradient of ``s`` is divided by
 ``sqrt(N * high)``, with ``N`` the number of elements that share one step, so that steps and weights move at similar
@@ -19,8 +19,9 @@ LSQ therefore delivers nothing but NaN at inference, rather than something that 
 
 Reference: Esser et al., "Learned Step Size Quantization", ICLR 2020, https://arxiv.org/abs/1902.08153. Differs from
 the source in the storage of the step just described; in the initial step, which is the best of twenty by squared
-error and not ``2 * mean(|x|) / sqrt(high)``, of whose range 8-bit tensors would use a quarter; in the range of
-weights, which is symmetric as TFLite int8 kernels require; and in that steps may be powers of two or one per channel.
+error and not ``2 * mean(|x|) / sqrt(high)``, of whose range 8-bit tensors would use a quarter; in where the range
+ends, see ``gradients.multiples``; in the range of weights, which is symmetric as TFLite int8 kernels require; and in
+that steps may be powers of two or one per channel.
 """
 
 import math

@@ -3,7 +3,7 @@ r"""Quantisation to the range that a tensor is seen to have (quantisation-aware 
     low  <- momentum * low  + (1 - momentum) * min(0, min(x))       high likewise, the first batch sets both
     s    =  (high - low) / (highest code - lowest code)
     z    =  round(lowest code - low / s)                            so that 0.0 is a level
-    y    =  round(clip(x / s, lowest code - z, highest code - z)) * s
+    y    =  clip(round(x / s), lowest code - z, highest code - z) * s
 
 A symmetric grid has ``z = 0`` and ``s = max(high, -low) / highest code``. Gradients of ``x`` pass straight through
 inside the range and are zero outside; the range gets none.

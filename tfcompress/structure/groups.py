@@ -71,12 +71,27 @@ def activation_name(layer: keras.layers.Layer) -> str:
     return name if name in ("linear", "relu", "relu6") else "other"
 
 
+def moves(layer: keras.layers.Layer) -> bool:
+    """Whether the output of a layer lies on the grid of its input: it computes nothing."""
+    return isinstance(layer, MOVERS) or _is_identity(layer)
+
+
+def has_fixed_grid(layer: keras.layers.Layer) -> bool:
+    """Whether the file format fixes the grid of a layer's output: a softmax delivers multiples of 1/256."""
+    return isinstance(layer, layers.Softmax) or getattr(layer, "activation", None) is keras.activations.softmax
+
+
+def _is_identity(layer: keras.layers.Layer) -> bool:
+    linear = isinstance(layer, layers.Activation) and activation_name(layer) == "linear"
+    return linear or isinstance(layer, IDENTITY)
+
+
 def groups(trace: Trace) -> list[Group]:
     """The groups of a model, in execution order of their heads."""
     found: list[Group] = []
     taken: set[Call] = set()
     for call in trace.calls:
-        if call not in taken and not isinstance(core(call.layer), MOVERS):
+        if call not in taken and not moves(core(call.layer)):
             found.append(Group(_grow(trace, call)))
             taken.update(found[-1].members)
     return found
@@ -89,7 +104,7 @@ def _grow(trace: Trace, head: Call) -> tuple[Call, ...]:
     pending: list[Call] = []  # identities, which belong to the group only if something fuses behind them
     while open_end and (call := _only_consumer(trace, (pending or members)[-1])):
         layer = core(call.layer)
-        if isinstance(layer, IDENTITY) or (isinstance(layer, layers.Activation) and activation_name(layer) == "linear"):
+        if _is_identity(layer):
             pending.append(call)
             continue
         folds = linear and isinstance(layer, layers.BatchNormalization)

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from tfcompress.structure import slots
-from tfcompress.structure.groups import Group, core, groups
+from tfcompress.structure.groups import Group, core, groups, has_fixed_grid
 from tfcompress.structure.trace import Call, Trace, Value, trace
 from tfcompress.transform import Transform
 
@@ -133,7 +133,7 @@ def _warn_of(passed_by: Mapping[int, Any], plan: Mapping[int, Mapping[str, Any]]
 def _heads(traced: Trace, found: Sequence[Group], rule: str) -> list[Group]:
     """The groups whose heads the rule matches."""
     matched = _matches(traced, rule)
-    heads = [group for group in found if group.head in matched and _floats(group.members[-1])]
+    heads = [group for group in found if group.head in matched and _is_free(group)]
     for group in found:
         inside = [call for call in group.members[1:] if call in matched]
         if inside and group not in heads:
@@ -144,11 +144,18 @@ def _heads(traced: Trace, found: Sequence[Group], rule: str) -> list[Group]:
             )
     if not heads:
         raise ValueError(
-            f"Rule {rule!r} asks for the output of layers that compute no tensor of floats: their output lies on the "
-            f"grid of their input, or holds integers. Received: {[call.path for call in matched]}. "
-            f"Layers that head a group: {[group.head.path for group in found]}."
+            f"Rule {rule!r} asks for the output of layers whose output has no grid to choose: it lies on that of their "
+            f"input, is fixed by the file format (softmax: multiples of 1/256), or holds integers. "
+            f"Received: {[call.path for call in matched]}. "
+            f"Layers that head a group with a grid of its own: {[g.head.path for g in found if _is_free(g)]}."
         )
     return heads
+
+
+def _is_free(group: Group) -> bool:
+    """Whether a transform may decide the grid of what the group leaves."""
+    tail = group.members[-1]
+    return bool(_floats(tail)) and not has_fixed_grid(core(tail.layer))
 
 
 def _floats(call: Call) -> list[Value]:

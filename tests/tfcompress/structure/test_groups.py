@@ -94,3 +94,10 @@ def test_transforms_between_layers_belong_to_no_group(toys):
 )
 def test_activation_names(layer, name):
     assert activation_name(layer) == name
+
+
+def test_a_linear_activation_behind_an_add_is_no_group_of_its_own():
+    inputs = keras.Input((4,), name="x")
+    total = layers.Add(name="add")([layers.Dense(4, name="a")(inputs), inputs])
+    found = groups(trace(keras.Model(inputs, layers.Activation("linear", name="l")(total))))
+    assert [[c.path for c in g.members] for g in found] == [["x"], ["a"], ["add"]]

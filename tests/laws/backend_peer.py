@@ -1,6 +1,6 @@
 """Runs every case on the backend that the environment names and writes what came out; law L5 compares two such runs.
 
-    KERAS_BACKEND=jax python jax_peer.py results.npz
+    KERAS_BACKEND=jax python backend_peer.py results.npz
 """
 
 import sys

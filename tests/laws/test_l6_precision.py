@@ -1,0 +1,34 @@
+"""Law L6: under ``mixed_bfloat16`` state and rounding are float32, and grids exact."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import pytest
+from cases import CASES, Case, alone, compressed, data, fit, tensor, transforms
+
+from tfcompress import testing
+
+
+@pytest.fixture
+def mixed() -> Iterator[None]:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_transform_keeps_float32(case: Case) -> None:
+    testing.check_mixed_precision(lambda: alone(case), tensor(case))
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.kind == "quantizes"], ids=str)
+def test_trained_values_are_on_their_grids(case: Case, mixed: None) -> None:
+    model = fit(compressed(case))
+    assert model.get_layer("dense").compute_dtype == "bfloat16" or case.slot == "kernel"
+    for name, transform in transforms(model).items():
+        x = model.get_layer(name).layer.kernel.numpy() if case.slot == "kernel" else data(seed=1)[0]
+        y, grid = np.array(transform(x, training=False)), transform.grid(x)
+        assert y.dtype == np.float32 and np.array_equal(grid.decode(grid.encode(y)), y)
+        assert not np.array_equal(y, y.astype(keras.ops.convert_to_numpy(keras.ops.cast(y, "bfloat16")).dtype))

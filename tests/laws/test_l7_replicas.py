@@ -1,0 +1,27 @@
+"""Law L7: under MirroredStrategy the state of all replicas stays equal."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import CASES, Case
+
+
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """For all cases, from one process: each variable before training, then of each replica behind it."""
+    results = tmp_path_factory.mktemp("replicas") / "results.npz"
+    script = Path(__file__).with_name("replicas_peer.py")
+    subprocess.run([sys.executable, script, results], check=True)
+    return dict(np.load(results))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_replicas_stay_equal(case: Case, replicas: dict[str, np.ndarray]) -> None:
+    mine = {name: arrays for name, arrays in replicas.items() if name.startswith(f"{case}/")}
+    for name, (before, first, second) in mine.items():
+        np.testing.assert_array_equal(first, second, err_msg=name)
+        assert name.endswith((" unit", " low", " high")) or not np.array_equal(before, first), f"{name} did not change"
+    assert mine
