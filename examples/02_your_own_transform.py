@@ -17,7 +17,8 @@ def ternary(weight, axes):
     magnitude = ops.abs(weight)
     codes = ops.sign(weight) * ops.cast(magnitude > 0.7 * ops.mean(magnitude, axes, keepdims=True), "float32")
     kept = ops.maximum(ops.sum(ops.abs(codes), axes, keepdims=True), 1.0)
-    return codes, ops.sum(magnitude * ops.abs(codes), axes, keepdims=True) / kept
+    scale = ops.sum(magnitude * ops.abs(codes), axes, keepdims=True) / kept
+    return codes, ops.maximum(scale, 1e-6)  # a channel of zeros needs a scale, too: `check_transform` asked for it
 
 
 @keras.saving.register_keras_serializable("my_project")
@@ -27,7 +28,7 @@ class Ternary(tfc.Transform):
     def call(self, x, training=None):
         """-s, 0 or +s."""
         codes, scale = ternary(x, tuple(range(len(x.shape) - 1)))
-        return tfc.gradients.through(x, codes * scale)
+        return tfc.gradients.straight_through(codes * scale, x)
 
     def grid(self, x):
         """Two bits; the scale of each output channel."""

@@ -1,6 +1,6 @@
 """Makes Keras models small while they train: pruning, quantisation, weight tying in one protocol, one ``fit``."""
 
-from tfcompress import callbacks, gradients, schedules
+from tfcompress import callbacks, gradients, schedules, testing
 from tfcompress.calibrate import calibrate
 from tfcompress.compress import compress
 from tfcompress.compressed import Compressed, deployed
@@ -36,4 +36,5 @@ __all__ = [
     "save_recipe",
     "schedules",
     "strip",
+    "testing",
 ]  # fmt: skip

@@ -1,5 +1,7 @@
 """Trains every case under MirroredStrategy on two logical CPUs and writes the state of each replica, for law L7.
 
+Output transforms are not calibrated before: each replica has another first batch to take its initial state from.
+
     python replicas_peer.py results.npz
 """
 
@@ -18,11 +20,11 @@ def main(path: str) -> None:
     results = {}
     for case in CASES:
         with strategy.scope():
-            model = compressed(case)
-        before = [np.array(keras.ops.convert_to_numpy(v)) for v in model.variables]
-        fit(model)
+            model = compressed(case, calibrated=False)
+            before = [np.array(keras.ops.convert_to_numpy(v)) for v in model.variables]
+            fit(model)
         for k, variable in enumerate(model.variables):
-            values = [np.array(v) for v in strategy.experimental_local_results(variable.value)]
+            values = [v.numpy() for v in strategy.experimental_local_results(variable.value)]
             results[f"{case}/{k} {variable.name}"] = np.stack([before[k], *values])
     np.savez(path, **results)
 

@@ -20,8 +20,10 @@ def replicas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_replicas_stay_equal(case: Case, replicas: dict[str, np.ndarray]) -> None:
-    mine = {name: arrays for name, arrays in replicas.items() if name.startswith(f"{case}/")}
+    """All variables but the moving statistics of Keras' own batch norm, which differ in plain Keras 3.15 too."""
+    mine = {name: arrays for name, arrays in replicas.items() if name.startswith(f"{case}/") and "moving_" not in name}
+    assert mine
     for name, (before, first, second) in mine.items():
         np.testing.assert_array_equal(first, second, err_msg=name)
-        assert name.endswith((" unit", " low", " high")) or not np.array_equal(before, first), f"{name} did not change"
-    assert mine
+        kept = case.slot == "kernel" and name.endswith(" unit")
+        assert np.array_equal(before, first) == kept and np.isfinite(first).all(), name
