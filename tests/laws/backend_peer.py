@@ -1,6 +1,6 @@
 """Runs every case on the backend that the environment names and writes what came out; law L5 compares two such runs.
 
-    KERAS_BACKEND=jax python backend_peer.py results.npz
+KERAS_BACKEND=jax python backend_peer.py results.npz
 """
 
 import sys
@@ -28,7 +28,9 @@ def value_and_gradients(transform: tfc.Transform, x: Array, upstream: Array) -> 
             return ops.sum(y * upstream), (y, others)
 
         fixed = transform.non_trainable_variables
-        gradients, (y, others) = jax.grad(loss, (0, 1), has_aux=True)(ops.convert_to_tensor(x), [v.value for v in variables])
+        gradients, (y, others) = jax.grad(loss, (0, 1), has_aux=True)(
+            ops.convert_to_tensor(x), [v.value for v in variables]
+        )
         for variable, value in zip(fixed, others, strict=True):
             variable.assign(value)
         return [np.array(a) for a in (y, gradients[0], *gradients[1])]

@@ -1,8 +1,12 @@
 """The techniques under the laws L0 to L7. A new technique adds one line."""
 
 import functools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -131,3 +135,12 @@ def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray], tolerance: f
     assert a.keys() == b.keys()
     for name in a:
         np.testing.assert_allclose(b[name], a[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def results_of(script: str, folder: Path, **environment: str) -> dict[str, np.ndarray]:
+    """The arrays that a script of this folder writes, run in a process of its own."""
+    path = [str(Path(tfc.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path), **environment}
+    command = [sys.executable, str(Path(__file__).with_name(script)), str(folder / "results.npz")]
+    subprocess.run(command, env=variables, check=True)
+    return dict(np.load(folder / "results.npz"))

@@ -1,25 +1,16 @@
 """Law L5: TensorFlow and JAX agree in value, state and gradient, call by call and in ``fit``."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from backend_peer import play
-from cases import CASES, Case
+from cases import CASES, Case, results_of
 
 
 @pytest.fixture(scope="module")
 def on_jax(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """What all cases give on JAX, from one process."""
     pytest.importorskip("jax")
-    results = tmp_path_factory.mktemp("jax") / "results.npz"
-    script = Path(__file__).with_name("backend_peer.py")
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    subprocess.run([sys.executable, script, results], env=environment, check=True)
-    return dict(np.load(results))
+    return results_of("backend_peer.py", tmp_path_factory.mktemp("jax"), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

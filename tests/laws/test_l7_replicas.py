@@ -1,21 +1,14 @@
 """Law L7: under MirroredStrategy the state of all replicas stays equal."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-from cases import CASES, Case
+from cases import CASES, Case, results_of
 
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """For all cases, from one process: each variable before training, then of each replica behind it."""
-    results = tmp_path_factory.mktemp("replicas") / "results.npz"
-    script = Path(__file__).with_name("replicas_peer.py")
-    subprocess.run([sys.executable, script, results], check=True)
-    return dict(np.load(results))
+    return results_of("replicas_peer.py", tmp_path_factory.mktemp("replicas"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

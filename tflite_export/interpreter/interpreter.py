@@ -101,6 +101,8 @@ class Interpreter:
         if len(arrays) != len(tensors):
             raise ValueError(f"The model has {len(tensors)} inputs. Received: {len(arrays)} arrays")
         codes = [encode(np.asarray(x), tensor) for x, tensor in zip(arrays, tensors)]
+        if not codes or any(x.ndim == 0 or not tensor.shape for x, tensor in zip(codes, tensors)):
+            raise ValueError("predict needs inputs with samples along the first axis. Use invoke() for this model")
         made_for = tensors[0].shape[0]
         step = batch_size if made_for == 1 else made_for
         if step < 1 or not len(codes[0]):

@@ -232,6 +232,7 @@ def test_predict_leaves_the_tensors_alone(ours, x):
         (np.zeros((1, 2, 2, 3), np.int32), 32, "takes int8 or floats"),
         ([np.zeros((1, 2, 2, 3), np.int8)] * 2, 32, "1 inputs. Received: 2 arrays"),
         (np.zeros((0, 2, 2, 3), np.int8), 32, "at least one sample"),
+        (np.int8(3), 32, "samples along the first axis"),
         (np.zeros((1, 2, 2, 3), np.int8), 0, "batch_size >= 1"),
     ],
 )
