@@ -8,10 +8,7 @@ Minimum and median per image go to the table and to ``results/interpreter_speed.
 """
 
 import argparse
-import importlib.metadata
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,6 +23,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402 - reads the number of threads once
+import record  # noqa: E402
 
 SEED, BATCH = 0, 16
 NETWORKS = {"MobileNetV2 0.35, 96x96": (96, 0.35), "MobileNetV2 1.0, 224x224": (224, 1.0)}
@@ -36,7 +34,6 @@ ENGINES = {
 }
 OURS, OURS_BATCHED = "tfcompress", f"tfcompress, batch {BATCH}"
 PACKAGES = ("numpy", "numba", "ai-edge-litert", "tensorflow", "keras")
-RESULTS = Path(__file__).parent / "results" / "interpreter_speed.json"
 
 
 def convert(side: int, alpha: float, path: str) -> None:
@@ -136,22 +133,6 @@ def interleaved(runs: dict[str, tuple[Callable[[], Any], int]], seconds: float) 
     }
 
 
-def settings(seconds: float) -> dict[str, Any]:
-    """What the numbers were taken on, with and how."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpuinfo.open() if "model name" in line] if cpuinfo.exists() else []
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
-        "threads": 1,
-        "seconds": seconds,
-        "seed": SEED,
-    }
-
-
 def measure(name: str, seconds: float) -> dict[str, Any]:
     """Compares, then times, one of ``NETWORKS``."""
     side, alpha = NETWORKS[name]
@@ -181,14 +162,6 @@ def rows(name: str, result: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def show(table: list[dict[str, str]]) -> None:
-    """Prints the table in aligned columns."""
-    lines = [list(table[0]), *(list(row.values()) for row in table)]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
-
-
 def main() -> None:
     """Measures every network and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -200,10 +173,9 @@ def main() -> None:
         return convert(int(side), float(alpha), path)
     networks = {name: measure(name, arguments.seconds) for name in NETWORKS}
     table = [row for name, result in networks.items() for row in rows(name, result)]
-    show(table)
-    RESULTS.parent.mkdir(exist_ok=True)
-    results = {"settings": settings(arguments.seconds), "table": table, "networks": networks}
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    record.show(table)
+    settings = record.settings(PACKAGES, threads=1, seconds=arguments.seconds, seed=SEED)
+    record.write("interpreter_speed", settings, table, networks=networks)
 
 
 if __name__ == "__main__":

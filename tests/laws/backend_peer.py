@@ -4,12 +4,11 @@ KERAS_BACKEND=jax python backend_peer.py results.npz
 """
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-from cases import CASES, Case, alone, data, fit, state, tensor
+from cases import CASES, Case, alone, data, state, tensor
 from keras import ops
 
 import tfcompress as tfc
@@ -17,31 +16,36 @@ import tfcompress as tfc
 Array = np.ndarray
 
 
-def value_and_gradients(transform: tfc.Transform, x: Array, upstream: Array) -> list[Array]:
+def on_jax(transform: tfc.Transform, x: Array, upstream: Array) -> list[Array]:
     """The value of a training call, and the gradients of ``sum(value * upstream)`` for ``x`` and the variables."""
-    variables = transform.trainable_variables
-    if keras.backend.backend() == "jax":
-        import jax
+    import jax
 
-        def loss(x: Any, values: Any) -> Any:
-            y, others = transform.stateless_call(values, [v.value for v in fixed], x, training=True)
-            return ops.sum(y * upstream), (y, others)
+    def loss(x: Any, learned: list[Any], kept: list[Any]) -> Any:
+        y, kept = transform.stateless_call(learned, kept, x, training=True)
+        return ops.sum(y * upstream), (y, kept)
 
-        fixed = transform.non_trainable_variables
-        gradients, (y, others) = jax.grad(loss, (0, 1), has_aux=True)(
-            ops.convert_to_tensor(x), [v.value for v in variables]
-        )
-        for variable, value in zip(fixed, others, strict=True):
-            variable.assign(value)
-        return [np.array(a) for a in (y, gradients[0], *gradients[1])]
+    learned, kept = ([v.value for v in vs] for vs in (transform.trainable_variables, transform.non_trainable_variables))
+    (by_x, by_variables), (y, kept) = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(x, learned, kept)
+    for variable, value in zip(transform.non_trainable_variables, kept, strict=True):
+        variable.assign(value)
+    return [np.array(a) for a in (y, by_x, *by_variables)]
+
+
+def on_tensorflow(transform: tfc.Transform, x: Array, upstream: Array) -> list[Array]:
+    """The same."""
     import tensorflow as tf
 
-    x = tf.convert_to_tensor(x)
+    tensor = tf.convert_to_tensor(x)
     with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = transform(x, training=True)
+        tape.watch(tensor)
+        y = transform(tensor, training=True)
         total = tf.reduce_sum(y * upstream)
-    return [np.array(a) for a in (y, *tape.gradient(total, [x, *[v.value for v in variables]]))]
+    return [
+        np.array(a) for a in (y, *tape.gradient(total, [tensor, *[v.value for v in transform.trainable_variables]]))
+    ]
+
+
+BACKENDS = {"jax": on_jax, "tensorflow": on_tensorflow}
 
 
 def play(case: Case) -> dict[str, Array]:
@@ -52,7 +56,7 @@ def play(case: Case) -> dict[str, Array]:
     upstream = np.random.default_rng(1).normal(size=x.shape).astype("float32")
     results = {}
     for k in range(4):
-        made = value_and_gradients(transform, (1 + 0.1 * k) * x, upstream)
+        made = BACKENDS[keras.backend.backend()](transform, np.float32(1 + 0.1 * k) * x, upstream)
         results |= {f"{case}/call {k}/{n}": array for n, array in enumerate(made)}
     results |= {f"{case}/state {k}": np.array(v) for k, v in enumerate(map(ops.convert_to_numpy, transform.variables))}
     return results | {f"{case}/fit {name}": array for name, array in trained_dense(case).items()}
@@ -72,12 +76,5 @@ def trained_dense(case: Case) -> dict[str, Array]:
     return {**state(small), "prediction": small.predict(x, verbose=0)}
 
 
-def main(path: str, play: Callable[[Case], dict[str, Array]] = play) -> None:
-    results: dict[str, Array] = {}
-    for case in CASES:
-        results |= play(case)
-    np.savez(path, **results)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    np.savez(sys.argv[1], **{name: array for case in CASES for name, array in play(case).items()})
