@@ -98,8 +98,7 @@ class Refresh(_Stepwise):
         super().__init__()
         if every < 1 or unit not in ("epochs", "batches"):
             raise ValueError(
-                "`every` must be at least 1 and `unit` 'epochs' or 'batches'. "
-                f"Received: every={every}, unit={unit!r}"
+                f"`every` must be at least 1 and `unit` 'epochs' or 'batches'. Received: every={every}, unit={unit!r}"
             )
         self.every, self.unit = every, unit
 

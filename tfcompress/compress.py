@@ -19,6 +19,7 @@ from tfcompress.structure import slots
 from tfcompress.structure.groups import core
 from tfcompress.structure.plan import Output, plan_outputs, plan_weights
 from tfcompress.structure.rebuild import SKIP, clone, rebuild
+from tfcompress.structure.separate import separate_activations
 from tfcompress.structure.trace import trace
 from tfcompress.transform import Chain, Transform, members
 
@@ -36,6 +37,8 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
       matches and that have no such weight are left alone, with a warning if they hold other weights of rank 2 or more.
     * ``output`` puts the transform behind the group that the layer heads (conv, batch norm, ReLU are one group), as a
       layer called ``<last layer of the group>_output``; losses given by output name need the new names.
+      An activation that does not fuse, the softmax of ``Dense(10, activation="softmax")``, becomes a layer of its own,
+      ``<layer>_softmax``: the sums in front of it are a tensor on the chip, and get a transform, too.
       Nothing goes behind layers that only move data, nor behind a softmax, whose grid TFLite fixes.
     * Transforms are prototypes: each use gets a fresh copy, whose arguments ``axis``, ``signed`` and ``narrow_range``
       are decided by the slot where they are None. Those on weights are calibrated at once; for outputs call
@@ -55,6 +58,8 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
             applied, or the model's graph cannot be read (a subclassed model).
     """
     checked = check_rules(load_recipe(rules) if isinstance(rules, (str, os.PathLike)) else rules)
+    if any(wanted.get(slots.OUTPUT) is not None for _, wanted in checked):
+        model = separate_activations(model)
     traced = trace(model)
     work = _Compress(plan_weights(traced, checked), plan_outputs(model, traced, checked))
     small = rebuild(model, work.replace, work.append)

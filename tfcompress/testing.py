@@ -120,7 +120,9 @@ def check_learning(factory: Factory, x: np.ndarray) -> None:
     model = _model(transform, x)
     model.compile(keras.optimizers.SGD(0.1), "mse")
     try:
-        model.fit(1.37 * x, x + 0.5, batch_size=len(x), verbose=0)  # not at an optimum, which calibration may have found
+        model.fit(
+            1.37 * x, x + 0.5, batch_size=len(x), verbose=0
+        )  # not at an optimum, which calibration may have found
     except ValueError as error:  # Keras refuses to train what has no gradient
         raise AssertionError(str(error)) from error
     for variable in transform.trainable_variables:

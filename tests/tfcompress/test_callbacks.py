@@ -68,7 +68,9 @@ def test_only_matching_transforms_change():
 
 
 def test_members_of_chains_are_found():
-    model = fit(network(Chain([MagnitudePruning(0.5), Warm(name="warm")])), callbacks.Anneal("temperature", lambda s: 2))
+    model = fit(
+        network(Chain([MagnitudePruning(0.5), Warm(name="warm")])), callbacks.Anneal("temperature", lambda s: 2)
+    )
     assert float(kernel_of(model, "one").transforms[1].temperature) == 2
 
 
@@ -86,8 +88,8 @@ def test_annealing_does_not_compile_again():
     model = network(Warm())
     calls = []
     traced = type(kernel_of(model, "one")).call
-    kernel_of(model, "one").call = lambda x, training=None: calls.append(1) or traced(
-        kernel_of(model, "one"), x, training
+    kernel_of(model, "one").call = lambda x, training=None: (
+        calls.append(1) or traced(kernel_of(model, "one"), x, training)
     )
     fit(model, callbacks.Anneal("temperature", lambda step: step))
     assert len(calls) < 5
