@@ -14,7 +14,7 @@ demo: $(SETUP)
 	$(BIN)/tfcompress demo
 
 test: $(SETUP) lint types
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS)
 
 check: $(SETUP) lint types
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"

@@ -60,12 +60,6 @@ def everywhere(transform: tfc.Transform) -> dict[str, Any]:
     return {".*": {"kernel": transform, "output": transform}}
 
 
-def fixed_input(rules: dict[str, Any], transform: tfc.Transform) -> dict[str, Any]:
-    """The range of the input is a fact, and learning its step costs a backward convolution."""
-    transform.trainable = False
-    return {**rules, "image": {"output": transform}}
-
-
 def pruning(**arguments: Any) -> dict[str, Any]:
     """Rising sparsity, with a new mask in every step."""
     schedule = tfc.PolynomialDecay(0.0, 0.7, begin_step=0, end_step=10_000)
@@ -75,7 +69,10 @@ def pruning(**arguments: Any) -> dict[str, Any]:
 JOBS: dict[str, Callable[[], dict[str, Any] | None]] = {
     "plain fit": lambda: None,
     "LSQ, all weights and maps": lambda: everywhere(tfc.LSQ(bits=8)),
-    "the same, step of the input fixed": lambda: fixed_input(everywhere(tfc.LSQ(bits=8)), tfc.LSQ(bits=8)),
+    "the same, and the step of the input learned": lambda: {
+        **everywhere(tfc.LSQ(bits=8)),
+        "image": {"output": tfc.LSQ(bits=8, learned=True)},
+    },
     "LSQ, all weights": lambda: {".*": {"kernel": tfc.LSQ(bits=4)}},
     "MinMax, all weights and maps": lambda: everywhere(tfc.MinMax(bits=8)),
     "pruning, mask made in every step": lambda: pruning(),

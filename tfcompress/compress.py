@@ -40,8 +40,8 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
       An activation that does not fuse, the softmax of ``Dense(10, activation="softmax")``, becomes a layer of its own,
       ``<layer>_softmax``: the sums in front of it are a tensor on the chip, and get a transform, too.
       Nothing goes behind layers that only move data, nor behind a softmax, whose grid TFLite fixes.
-    * Transforms are prototypes: each use gets a fresh copy, whose arguments ``axis``, ``signed`` and ``narrow_range``
-      are decided by the slot where they are None. Those on weights are calibrated at once; for outputs call
+    * Transforms are prototypes: each use gets a fresh copy, whose arguments ``axis``, ``signed``, ``narrow_range`` and
+      the like are decided by the slot where they are None. Those on weights are calibrated at once; for outputs call
       ``tfcompress.calibrate``.
     * A slot that is already compressed gets a ``Chain`` of old and new, with the state of the old. What fixes a grid
       must come last: if the old one does, ``compress`` refuses.

@@ -159,14 +159,13 @@ class MagnitudePruning(Transform):
                 "Use block_size=(1, 1) here."
             )
         if self.sparsity_m_by_n:
-            self.input_axis = self._input_axis(shape)
+            self.input_axis = self._input_axis(shape, *self.sparsity_m_by_n)
         options = {"trainable": False, "aggregation": "only_first_replica"}
         self.mask = self.add_weight(shape=shape, initializer="ones", dtype="bool", name="mask", **options)
         self.step = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="step", **options)
 
-    def _input_axis(self, shape: tuple[int, ...]) -> int:
+    def _input_axis(self, shape: tuple[int, ...], m: int, n: int) -> int:
         """The axis of the input channels, if m:n zeros can be made along it."""
-        m, n = self.sparsity_m_by_n
         others = other_axes(len(shape), (-1,) if self.axis is None else self.axis)
         if not others or shape[others[-1]] <= n - m:
             channels = shape[others[-1]] if others else 1

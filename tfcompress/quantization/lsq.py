@@ -107,6 +107,9 @@ class LSQ(Transform):
         narrow_range: Drops the lowest signed code. None (default) is decided by the slot: True for weights, as TFLite
             demands.
         power_of_two: Rounds the steps to powers of two.
+        learned: Whether training moves the steps, or leaves them as calibrated. None (default) is decided by the slot:
+            False for the input of a model, whose range is a fact; to learn its step would cost a convolution more on
+            the way back. Else True.
 
     Raises:
         ValueError: ``bits`` is outside 2 to 16, or an axis with its own steps is missing or has no fixed size.
@@ -119,13 +122,15 @@ class LSQ(Transform):
         signed: bool | None = None,
         narrow_range: bool | None = None,
         power_of_two: bool = False,
+        learned: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if bits not in range(2, 17):
             raise ValueError(f"`bits` must be a whole number from 2 to 16. Received: bits={bits}")
         self.bits, self.signed, self.narrow_range, self.power_of_two = bits, signed, narrow_range, power_of_two
-        self.axis = as_axes(axis)
+        self.axis, self.learned = as_axes(axis), learned
+        self._calibrated = False
 
     def build(self, input_shape: Any) -> None:
         """Creates ``unit`` (not trained, NaN until calibrated) and ``ratio`` (trained), one value per slice."""
@@ -137,7 +142,13 @@ class LSQ(Transform):
             aggregation="only_first_replica",
             name="unit",
         )
-        self.ratio = self.add_weight(shape=shape, initializer="ones", constraint=AtLeast(2**-10), name="ratio")
+        self.ratio = self.add_weight(
+            shape=shape,
+            initializer="ones",
+            trainable=self.learned is not False,
+            constraint=AtLeast(2**-10),
+            name="ratio",
+        )
         elements = math.prod(size or 1 for size in input_shape) / math.prod(shape)
         self.gradient_scale = 1 / math.sqrt(elements * self._codes.high)
 
@@ -154,7 +165,7 @@ class LSQ(Transform):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Rounds ``x``; the first training call of an uncalibrated LSQ takes the initial step from it."""
-        if training:
+        if training and not self._calibrated:  # a branch costs half a millisecond, so none is built without need
             unit = ops.convert_to_tensor(self.unit)
             self.unit.assign(ops.cond(ops.any(ops.isnan(unit)), lambda: self._initial_step(x), lambda: unit))
         return gradients.multiples(x, self.step, float(self._codes.low), float(self._codes.high))
@@ -166,6 +177,12 @@ class LSQ(Transform):
         """Sets the steps to those of least squared error on ``x``."""
         self.unit.assign(self._initial_step(ops.convert_to_tensor(x, "float32")))
         self.ratio.assign(ops.ones(self.ratio.shape))
+        self._calibrated = True
+
+    def load_own_variables(self, store: Any) -> None:
+        """Restores the state from a file."""
+        super().load_own_variables(store)
+        self._calibrated = not np.isnan(ops.convert_to_numpy(self.unit)).any()
 
     def grid(self, x: Any) -> Grid:
         """The learned grid.
@@ -183,5 +200,5 @@ class LSQ(Transform):
 
     def get_config(self) -> dict[str, Any]:
         """Configuration; None stays None, for the slot to decide."""
-        names = ("bits", "axis", "signed", "narrow_range", "power_of_two")
+        names = ("bits", "axis", "signed", "narrow_range", "power_of_two", "learned")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -80,7 +80,7 @@ def weight_defaults(layer: keras.layers.Layer, slot: str) -> dict[str, Any]:
     (owner,) = (owner for path, _, owner in _all(layer) if path == slot)
     rank = len(weight(layer, slot).shape)
     axis = channel_axes(owner, slot.rpartition(".")[2]) if rank > 1 else ()
-    return {"axis": axis, "signed": True, "narrow_range": True, "symmetric": True, "momentum": 0.0}
+    return {"axis": axis, "signed": True, "narrow_range": True, "symmetric": True, "momentum": 0.0, "learned": True}
 
 
 def output_defaults(tail: Any) -> dict[str, Any]:
@@ -88,7 +88,9 @@ def output_defaults(tail: Any) -> dict[str, Any]:
     name = getattr(getattr(tail, "activation", None), "__name__", "")
     rectifies = isinstance(tail, layers.ReLU) and not tail.negative_slope
     unsigned = rectifies or isinstance(tail, layers.Softmax) or name in UNSIGNED
-    return {"axis": (), "signed": not unsigned, "narrow_range": False, "symmetric": False, "momentum": 0.99}
+    learned = not isinstance(tail, layers.InputLayer)
+    signs = {"signed": not unsigned, "narrow_range": False, "symmetric": False}
+    return {"axis": (), **signs, "momentum": 0.99, "learned": learned}
 
 
 UNSIGNED = ("relu", "relu6", "softmax", "sigmoid")
