@@ -17,7 +17,7 @@ test: $(SETUP) lint types
 	$(BIN)/python -m pytest -n $(JOBS)
 
 check: $(SETUP) lint types
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" tests/laws tests/test_architecture.py
 
 lint: $(SETUP)
 	$(BIN)/ruff check .

@@ -10,7 +10,10 @@ from tflite_export.flatbuffer import read
 from tflite_export.interpreter import Executor, Interpreter
 from tflite_export.litert import LiteRT
 
-pytestmark = pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected:UserWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected:UserWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +107,6 @@ def test_mobilenet_v2_at_96_equals_the_reference_and_batches(litert):
     np.testing.assert_array_equal(Interpreter(model_content=blob).predict(x, batch_size=3), np.concatenate(alone))
 
 
-@pytest.mark.slow
 def test_mobilenet_v2_at_224_equals_the_reference(litert):
     graph = assert_equal_in_every_tensor(converted(live_mobilenet_v2(224, 1.0)), litert)
     assert sum(np.prod(graph.tensors[k].shape) for op in graph.ops for k in op.outputs) == 6_897_776

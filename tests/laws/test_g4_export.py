@@ -17,6 +17,8 @@ from tflite_export.convert import integer_graph
 from tflite_export.interpreter import Executor
 from tflite_export.ir import Tensor
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(24)
 SAMPLES = 8
 

@@ -22,6 +22,7 @@ def test_eager_training_equals_training_in_a_graph(case: Case) -> None:
     assert_same(state(trained(case)), state(fit(compressed(case), run_eagerly=True)), tolerance=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_jit_compiled_training_is_the_same_up_to_rounding(case: Case) -> None:
     assert_same(state(trained(case)), state(fit(compressed(case), jit_compile=True)), tolerance=1e-3)

@@ -5,6 +5,8 @@ import pytest
 from backend_peer import play
 from cases import CASES, Case, results_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def on_jax(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from cases import CASES, Case, results_of
 
+pytestmark = pytest.mark.slow
+
 STATE = (" unit", " ratio", " low", " high", " mask", " step")
 
 
