@@ -9,26 +9,22 @@ minimum as a multiple of that of plain ``fit``: it is what a step costs when not
 """
 
 import argparse
-import importlib.metadata
-import json
 import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import record
 from keras import layers
 
 import tfcompress as tfc
 
 SEED = 0
 PACKAGES = ("tensorflow", "keras", "numpy")
-RESULTS = Path(__file__).parent / "results" / "step_time.json"
 
 
 def small_cnn() -> keras.Model:
@@ -146,14 +142,8 @@ def main() -> None:
     options = parser.parse_args()
     times = {name: measure(*of, options.rounds, options.steps) for name, of in NETWORKS.items()}
     table = [row for name, found in times.items() for row in rows(name, found)]
-    widths = {column: max(len(column), *(len(row[column]) for row in table)) for column in table[0]}
-    for row in [{column: column for column in widths}, *table]:
-        print("  ".join(row[column].ljust(width) for column, width in widths.items()))
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
-    machine = f"{platform.machine()}, {os.cpu_count()} CPUs"
-    settings = {**versions, "python": platform.python_version(), "machine": machine, "seed": SEED, **vars(options)}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"settings": settings, "table": table}, indent=1) + "\n", "utf-8")
+    record.show(table)
+    record.write("step_time", record.settings(PACKAGES, seed=SEED, **vars(options)), table)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
       ``depthwise_kernel`` and ``pointwise_kernel`` of a SeparableConv2D, both kernels of an LSTM. Layers that the rule
       matches and that have no such weight are left alone, with a warning if they hold other weights of rank 2 or more.
     * ``output`` puts the transform behind the group that the layer heads (conv, batch norm, ReLU are one group), as a
-      layer called ``<last layer of the group>_output``; losses given by output name need the new names.
+      layer called ``<last layer of the group>_output``; losses given by output name need the new names. A max pooling
+      that alone reads the group comes first: the values are the same behind it, and fewer.
       An activation that does not fuse, the softmax of ``Dense(10, activation="softmax")``, becomes a layer of its own,
       ``<layer>_softmax``: the sums in front of it are a tensor on the chip, and get a transform, too.
       Nothing goes behind layers that only move data, nor behind a softmax, whose grid TFLite fixes.

@@ -355,6 +355,36 @@ def test_none_takes_away_what_an_earlier_compression_put_there(toys):
     assert {layer.name for layer in small_cnn().layers} <= {layer.name for layer in plain.layers}
 
 
+def pooled_cnn():
+    return keras.Sequential(
+        [
+            keras.Input((9, 9, 2), name="image"),
+            layers.Conv2D(4, 3, name="conv"),
+            layers.ReLU(name="relu"),
+            layers.MaxPooling2D(name="pool"),
+            layers.Flatten(name="flat"),
+            layers.Dense(3, name="head"),
+        ]
+    )
+
+
+def test_transform_behind_max_pooling_rounds_as_one_in_front(toys):
+    small = tfc.compress(pooled_cnn(), {"conv": {"output": toys.Rounding(8)}})
+    assert [layer.name for layer in small.layers] == ["conv", "relu", "pool", "relu_output", "flat", "head"]
+    pool, transform = small.get_layer("pool"), small.get_layer("relu_output")
+    transform.step.assign(np.full((1, 1, 1, 1), 0.03))
+    x = toys.rng.normal(size=(5, 7, 7, 4)).astype("float32")
+    np.testing.assert_array_equal(transform(pool(x)), pool(transform(x)))
+
+
+def test_transform_behind_max_pooling_is_found_again(toys):
+    once = tfc.compress(pooled_cnn(), {"conv": {"output": toys.Threshold()}})
+    both = tfc.compress(once, {"conv": {"output": toys.Rounding(8)}})
+    assert [type(t).__name__ for t in both.get_layer("relu_output").transforms] == ["Threshold", "Rounding"]
+    plain = tfc.compress(both, {"conv": {"output": None}})
+    assert [layer.name for layer in plain.layers] == [layer.name for layer in pooled_cnn().layers]
+
+
 def test_frozen_layers_stay_frozen(toys):
     model = small_cnn()
     model.get_layer("conv").trainable = False

@@ -21,12 +21,19 @@ from tfcompress.transform import Transform
 
 Rule = tuple[str, Mapping[str, Transform | None]]
 
+MAX_POOLING = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
+"""Layers that deliver some of the numbers that they get."""
+
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What shall stand behind ``value``: ``prototype`` (None: nothing) in place of ``existing`` (None: nothing)."""
+    """What shall stand behind ``value``: ``prototype`` (None: nothing) in place of ``existing`` (None: nothing).
+
+    ``source`` is what the group leaves, and ``tail`` its last layer; max pooling may lie between it and ``value``.
+    """
 
     value: Value
+    source: Value
     tail: Any
     prototype: Transform | None
     existing: Transform | None
@@ -34,7 +41,7 @@ class Output:
     @property
     def layer_name(self) -> str:
         """Name of the layer that stands there: ``conv_output``; numbered for further uses and outputs of a layer."""
-        path, _, output = self.value.name.partition(":")
+        path, _, output = self.source.name.partition(":")
         use = path.partition("#")[2]
         return f"{self.tail.name}_output" + (f"_use{use}" if use else "") + (f"_{output}" if output else "")
 
@@ -78,7 +85,8 @@ def plan_outputs(model: keras.Model, traced: Trace, rules: Sequence[Rule]) -> di
     for rule, slot, prototype in _wishes(rules):
         if slot == slots.OUTPUT:
             last.update(dict.fromkeys(_heads(traced, found, rule), prototype))
-    wanted = {value: last[group] for group in found if group in last for value in _floats(group.members[-1])}
+    ends = {group: _floats(group.members[-1]) for group in found if group in last}
+    wanted = {_stand(traced, value): last[group] for group, values in ends.items() for value in values}
     return {
         uses[0].name: _output(traced, uses, wanted)
         for uses in _shared(model, traced).values()
@@ -181,10 +189,29 @@ def _shared(model: keras.Model, traced: Trace) -> dict[tuple[int, str], list[Val
     return places
 
 
+def _stand(traced: Trace, value: Value) -> Value:
+    """Where the transform of a group's value stands: behind the max pooling that alone reads it, if there is one.
+
+    Rounding to a grid and picking the largest commute, and behind the pooling there are fewer numbers to round.
+    """
+    readers = traced.consumers.get(value, [])
+    if len(readers) != 1 or value in traced.outputs or not isinstance(readers[0].layer, MAX_POOLING):
+        return value
+    same_model = readers[0].path.rpartition("/")[0] == value.name.rpartition("/")[0]
+    return _stand(traced, readers[0].outputs[0]) if same_model else value
+
+
+def _source(traced: Trace, value: Value) -> Value:
+    """The group's value, from where its transform stands."""
+    call = traced.producer[value]
+    return _source(traced, call.inputs[0]) if isinstance(call.layer, MAX_POOLING) else value
+
+
 def _output(traced: Trace, uses: Sequence[Value], wanted: Mapping[Value, Transform | None]) -> Output:
     """What goes behind one tensor of one graph, if all uses of that graph agree."""
     first = uses[0]
-    tail = traced.producer[first]
+    source = _source(traced, first)
+    tail = traced.producer[source]
     if any((value in wanted, wanted.get(value)) != (first in wanted, wanted.get(first)) for value in uses):
         raise ValueError(
             f"Layer '{tail.path}' is part of a nested model that is used {len(uses)} times, and its output needs "
@@ -195,4 +222,4 @@ def _output(traced: Trace, uses: Sequence[Value], wanted: Mapping[Value, Transfo
     behind = {call.layer for call in followers}
     alone = len(behind) == 1 and not any(value in traced.outputs for value in uses)
     existing = followers[0].layer if alone and isinstance(followers[0].layer, Transform) else None
-    return Output(first, core(tail.layer), wanted[first], existing)
+    return Output(first, source, core(tail.layer), wanted[first], existing)
