@@ -18,12 +18,17 @@ from tfcompress import LSQ, Chain, MagnitudePruning, MinMax, PolynomialDecay, Tr
 
 @dataclass(frozen=True)
 class Case:
-    """A prototype transform and where it goes: all slots called ``slot``. ``kind`` says what it does to the values."""
+    """A prototype transform and where it goes: all slots called ``slot``.
+
+    ``kind`` says what it does to the values: ``"quantizes"`` (has a grid) or ``"prunes"`` (zeros, the rest unchanged).
+    ``random`` transforms draw numbers in training: backends and XLA draw others from the same seed.
+    """
 
     name: str
     factory: Callable[[], Transform]
     slot: str
     kind: str
+    random: bool = False
 
     def __str__(self) -> str:
         return self.name

@@ -53,8 +53,8 @@ def test_gradient_of_the_ratio_is_that_of_the_paper(case: Case) -> None:
     assert not inside.all()
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.kind == "prunes"], ids=str)
-def test_gradient_of_pruning_is_the_slope_of_finite_differences(case: Case) -> None:
+@pytest.mark.parametrize("case", [c for c in CASES if c.kind == "prunes" and c.name.startswith("pruning")], ids=str)
+def test_gradient_of_magnitude_pruning_is_the_slope_of_finite_differences(case: Case) -> None:
     transform, x = alone(case), tensor(case)
     transform.build(x.shape)
     transform.built = True

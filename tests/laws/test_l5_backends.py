@@ -15,7 +15,7 @@ def on_jax(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     return results_of("backend_peer.py", tmp_path_factory.mktemp("jax"), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if not case.random], ids=str)
 def test_jax_gives_what_tensorflow_gives(case: Case, on_jax: dict[str, np.ndarray]) -> None:
     on_tensorflow = play(case)
     assert on_tensorflow.keys() == {name for name in on_jax if name.startswith(f"{case}/")}
