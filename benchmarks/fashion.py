@@ -1,0 +1,120 @@
+"""Fashion-MNIST, one network, one protocol: what all accuracy benchmarks share.
+
+``fashion-cnn``: three 3x3 convolutions of 32, 64 and 64 channels without bias, each with batch norm and ReLU, max
+pooling behind the first two; dense 128 with ReLU; dense 10 (logits). 458,272 kernel weights, 6.09 million MACs.
+
+Float training: Adam 1e-3, batch 128, 10 epochs. Everything else starts from that network and trains for 6 epochs of
+Adam at 3e-4 with one cosine to zero, techniques and controls alike. Pixels are divided by 255; no augmentation, no
+validation split, last-epoch weights. Accuracy is that of the int8 .tflite file on our interpreter, on the 10,000 test
+images. Ranges that no Transform has learned come from the first 500 training images.
+"""
+
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from keras import layers
+
+import tfcompress as tfc
+import tflite_export as tfe
+
+BATCH, FLOAT_EPOCHS, EPOCHS = 128, 10, 6
+CACHE = Path(__file__).parent / "cache"
+Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def data(images: int = 60_000) -> Data:
+    """Training images and labels (the first ``images`` of them), test images and labels."""
+    (x, y), (x_test, y_test) = keras.datasets.fashion_mnist.load_data()
+    scaled = [(part[..., None] / 255).astype("float32") for part in (x[:images], x_test)]
+    return scaled[0], y[:images], scaled[1], y_test
+
+
+def network() -> keras.Model:
+    """``fashion-cnn``, not trained; its layers are conv0, conv1, conv2, fc0, fc1."""
+    inputs = x = keras.Input((28, 28, 1), name="image")
+    for k, (filters, pooling) in enumerate([(32, True), (64, True), (64, False)]):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{k}")(x)
+        x = layers.ReLU(name=f"relu{k}")(layers.BatchNormalization(name=f"norm{k}")(x))
+        x = layers.MaxPooling2D(name=f"pool{k}")(x) if pooling else x
+    x = layers.Dense(128, activation="relu", name="fc0")(layers.Flatten(name="flat")(x))
+    return keras.Model(inputs, layers.Dense(10, name="fc1")(x))
+
+
+def steps(images: int, epochs: int = EPOCHS) -> int:
+    """Training steps in so many epochs; the last partial batch is dropped."""
+    return images // BATCH * epochs
+
+
+def fit(
+    model: keras.Model, of: Data, seed: int, rate: Any, epochs: int, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> keras.Model:
+    """Trains on whole batches, in an order that only the seed decides."""
+    x, y = of[:2]
+    whole = len(x) // BATCH * BATCH
+    keras.utils.set_random_seed(seed)
+    model.compile(keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x[:whole], y[:whole], batch_size=BATCH, epochs=epochs, verbose=0, callbacks=list(callbacks))
+    return model
+
+
+def float_network(of: Data, seed: int) -> keras.Model:
+    """The float network that everything starts from; trained once, kept in ``benchmarks/cache``."""
+    file = CACHE / f"float-{len(of[0])}-{seed}.keras"
+    if not file.exists():
+        keras.utils.set_random_seed(seed)
+        CACHE.mkdir(exist_ok=True)
+        trained = fit(network(), of, seed, 1e-3, FLOAT_EPOCHS)
+        trained.save(file.with_suffix(".new.keras"))
+        file.with_suffix(".new.keras").rename(file)
+    return keras.models.load_model(file)
+
+
+def fine_tuned(
+    model: keras.Model, of: Data, seed: int, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> keras.Model:
+    """Six epochs of Adam, one cosine to zero."""
+    return fit(
+        model, of, 100 + seed, keras.optimizers.schedules.CosineDecay(3e-4, steps(len(of[0]))), EPOCHS, callbacks
+    )
+
+
+def compressed(of: Data, seed: int, rules: Any) -> keras.Model:
+    """The float network with transforms, calibrated on 512 training images."""
+    small = tfc.compress(float_network(of, seed), rules)
+    tfc.calibrate(small, of[0][:512])
+    return small
+
+
+def scores(model: keras.Model, of: Data) -> dict[str, Any]:
+    """Exports, runs the test set on our interpreter, and reads the file back.
+
+    Returns:
+        ``accuracy`` and ``zeros`` of all kernels in percent; ``file``, ``zlib``: bytes of the .tflite, plain and
+        compressed; ``entropy``: bytes of the kernels at their zeroth-order entropy; zeros (fraction), bits and distinct
+        values by layer.
+    """
+    blob = tfe.convert(model, of[0][:500], inference_output_type="float32")
+    right = np.argmax(tfe.Interpreter(model_content=blob).predict(of[2], batch_size=250), axis=-1) == of[3]
+    kernels = {row["tensor"].split("/")[0]: row for row in tfe.receipt(blob).rows if row["tensor"].endswith("/kernel")}
+    zeros, weights = (sum(row[key] for row in kernels.values()) for key in ("zeros", "elements"))
+    return {
+        "accuracy": round(100 * float(np.mean(right)), 2),
+        "file": len(blob),
+        "zlib": len(zlib.compress(blob, 9)),
+        "entropy": sum(row["entropy_bytes"] for row in kernels.values()),
+        "zeros": round(100 * zeros / weights, 2),
+        "zeros_by_layer": {name: round(row["zeros"] / row["elements"], 4) for name, row in kernels.items()},
+        "bits_by_layer": {name: row["true_bits"] for name, row in kernels.items()},
+        "distinct_by_layer": {name: row["distinct"] for name, row in kernels.items()},
+    }
+
+
+Recipe = Callable[[Data, int], keras.Model]
+"""``recipe(data, seed)`` gives a trained model."""
