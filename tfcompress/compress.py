@@ -17,6 +17,7 @@ from tfcompress.compressed import Compressed
 from tfcompress.recipes import check_rules, load_recipe
 from tfcompress.structure import slots
 from tfcompress.structure.groups import core
+from tfcompress.structure.operations import as_layers
 from tfcompress.structure.plan import Output, plan_outputs, plan_weights
 from tfcompress.structure.rebuild import SKIP, clone, rebuild
 from tfcompress.structure.separate import separate_activations
@@ -62,7 +63,7 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
     if any(wanted.get(slots.OUTPUT) is not None for _, wanted in checked):
         model = separate_activations(model)
     traced = trace(model)
-    work = _Compress(plan_weights(traced, checked), plan_outputs(model, traced, checked))
+    work = _Compress(plan_weights(traced, checked), plan_outputs(model, as_layers(traced), checked))
     small = rebuild(model, work.replace, work.append)
     work.finish()
     return small

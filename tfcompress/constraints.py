@@ -1,8 +1,9 @@
 """Constraints on the trained variables of Transforms: where the optimizer must not go.
 
     AtLeast:  variable <- max(variable, minimum)
+    Within:   variable <- min(max(variable, minimum), maximum)
 
-Reference: ``keras.constraints``. Differs from the source in: nothing, it is one more constraint.
+Reference: ``keras.constraints``. Differs from the source in: nothing, they are two more constraints.
 """
 
 from typing import Any
@@ -25,3 +26,19 @@ class AtLeast(keras.constraints.Constraint):
     def get_config(self) -> dict[str, Any]:
         """Configuration."""
         return {"minimum": self.minimum}
+
+
+@keras.saving.register_keras_serializable("tfcompress")
+class Within(keras.constraints.Constraint):
+    """Keeps every element of a variable from ``minimum`` to ``maximum``."""
+
+    def __init__(self, minimum: float, maximum: float) -> None:
+        self.minimum, self.maximum = minimum, maximum
+
+    def __call__(self, value: Any) -> Any:
+        """The variable's value, moved to the nearer limit where it is outside."""
+        return ops.clip(value, self.minimum, self.maximum)
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration."""
+        return {"minimum": self.minimum, "maximum": self.maximum}

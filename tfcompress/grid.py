@@ -1,7 +1,7 @@
 """The integers that a quantised tensor lies on: evenly spaced levels (affine) or a short list of values (codebook).
 
     affine:    value = (code - zero_point) * scale,   low <= code <= high
-    codebook:  value = values[code],                  0 <= code < len(values)
+    codebook:  value = values[code],                  0 <= code < len(values), or a codebook for each slice
 
 Both promise that ``decode(encode(y)) == y`` bit for bit for every tensor ``y`` that the owning Transform
 delivers (law L1): decoding multiplies a whole number by a float32 scale, once, as the Transform does.
@@ -22,7 +22,8 @@ class Grid:
         zero_point: The code that stands for 0.0.
         signed: Codes run from ``-2**(bits - 1)`` if True, from 0 if False.
         narrow_range: Drops the lowest signed code, as TFLite asks of weights.
-        values: The codebook, float32, ascending; ``scale`` and ``zero_point`` then mean nothing.
+        values: The codebook, float32, (K,), ascending; ``scale`` and ``zero_point`` then mean nothing. Codebooks of
+            slices are (..., K), the axes before the last broadcastable to the tensor.
     """
 
     scale: np.ndarray | float = 1.0
@@ -43,7 +44,7 @@ class Grid:
     def high(self) -> int:
         """Highest code."""
         if self.values is not None:
-            return len(self.values) - 1
+            return np.shape(self.values)[-1] - 1
         return 2 ** (self.bits - self.signed) - 1
 
     def encode(self, y: np.ndarray) -> np.ndarray:
@@ -53,11 +54,19 @@ class Grid:
             codes = np.rint(y / np.float32(self.scale)) + self.zero_point
             return np.clip(codes, self.low, self.high).astype(np.int32)
         values = np.asarray(self.values, np.float64)  # float32 has no middle between neighbours
-        middles = (values[1:] + values[:-1]) / 2
-        return np.searchsorted(middles, y).astype(np.int32)
+        middles = (values[..., 1:] + values[..., :-1]) / 2
+        if middles.ndim == 1:
+            return np.searchsorted(middles, y).astype(np.int32)
+        return sum(
+            ((y > middles[..., k]).astype(np.int32) for k in range(middles.shape[-1])), np.zeros(y.shape, np.int32)
+        )
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Values (float32) of ``codes`` (integers, any shape)."""
         if self.values is not None:
-            return np.asarray(self.values, np.float32)[codes]
+            values, codes = np.asarray(self.values, np.float32), np.asarray(codes)
+            if values.ndim == 1:
+                return values[codes]
+            places = np.broadcast_to(values, (*codes.shape, values.shape[-1]))
+            return np.take_along_axis(places, codes[..., None], axis=-1)[..., 0]
         return (np.asarray(codes) - self.zero_point).astype(np.float32) * np.asarray(self.scale, np.float32)

@@ -54,6 +54,10 @@ class Schedule:
             return started
         return ops.logical_or(ops.logical_and(started, step < self.end_step), ops.equal(step, self.end_step))
 
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
     def get_config(self) -> dict[str, Any]:
         """Configuration."""
         return dict(vars(self))
@@ -131,3 +135,35 @@ class PolynomialDecay(Schedule):
         progress = ops.clip(passed / max(self.end_step - self.begin_step, 1), 0.0, 1.0)
         span = self.initial_sparsity - self.final_sparsity
         return self.final_sparsity + span * (1 - progress) ** self.power
+
+
+@keras.saving.register_keras_serializable("tfcompress")
+class Ramp(Schedule):
+    """A number that rises, or falls, in a straight line: for coefficients and temperatures, of any size.
+
+    Args:
+        begin_step: Last step at which the value is ``initial``, from 0 on.
+        end_step: First step at which the value is ``final``.
+        final: Value at the end. Default 1.
+        initial: Value at the start. Default 0.
+
+    Raises:
+        ValueError: A step is out of range.
+    """
+
+    def __init__(self, begin_step: int, end_step: int, final: float = 1.0, initial: float = 0.0) -> None:
+        super().__init__(begin_step, end_step, 1)
+        if end_step == -1:
+            raise ValueError("`end_step` must be a step at which the ramp ends. Received: end_step=-1")
+        self.final, self.initial = final, initial
+
+    def __call__(self, step: Any) -> Any:
+        """The straight line, constant before ``begin_step`` and behind ``end_step``."""
+        passed = ops.cast(ops.convert_to_tensor(step) - self.begin_step, "float32")
+        progress = ops.clip(passed / max(self.end_step - self.begin_step, 1), 0.0, 1.0)
+        return self.initial + (self.final - self.initial) * progress
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration."""
+        names = ("begin_step", "end_step", "final", "initial")
+        return {name: getattr(self, name) for name in names}

@@ -11,6 +11,7 @@ The idea is that of ``sklearn.utils.estimator_checks.check_estimator``.
 """
 
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,8 +149,10 @@ def check_mixed_precision(factory: Factory, x: np.ndarray) -> None:
 def check_odd_tensors(factory: Factory, x: np.ndarray) -> None:
     """Zeros, constants and tiny and huge values give finite results, on the grid."""
     for odd in (np.zeros_like(x), np.ones_like(x), -np.ones_like(x), x * 1e-12, x * 1e12):
-        check_shape_and_type(factory, odd)
-        check_grid(factory, odd)
+        with warnings.catch_warnings():  # a transform may say that they are odd
+            warnings.simplefilter("ignore")
+            check_shape_and_type(factory, odd)
+            check_grid(factory, odd)
 
 
 LAWS = (

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from tfcompress import seeds
 from tfcompress.grid import Grid
 
 
@@ -42,6 +43,15 @@ class Transform(keras.layers.Layer):
     def grid(self, x: Any) -> Grid | None:
         """The integers on which ``call(x, training=False)`` lies; None if it does not quantise."""
         return None
+
+    def save_own_variables(self, store: Any) -> None:
+        """Writes the state to a file, that of random numbers too."""
+        super().save_own_variables(store)
+        seeds.save(self, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Restores the state from a file."""
+        super().load_own_variables(seeds.restore(self, store))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Transforms keep the shape."""

@@ -21,7 +21,9 @@ class Case:
     """A prototype transform and where it goes: all slots called ``slot``.
 
     ``kind`` says what it does to the values: ``"quantizes"`` (has a grid) or ``"prunes"`` (zeros, the rest unchanged).
+    ``survivors`` tells, for a kind that prunes, what the deployed values are that are not zero.
     ``random`` transforms draw numbers in training: backends and XLA draw others from the same seed.
+    ``rounding`` is what backends may differ by, relative to 1 plus the largest value: more where large terms cancel.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Case:
     slot: str
     kind: str
     random: bool = False
+    survivors: Callable[[Transform, np.ndarray], np.ndarray] = lambda transform, x: x
+    rounding: float = 1e-5
 
     def __str__(self) -> str:
         return self.name
@@ -36,6 +40,14 @@ class Case:
 
 def rising() -> PolynomialDecay:
     return PolynomialDecay(0.2, 0.7, begin_step=1, end_step=6, frequency=2)
+
+
+def shrunk(transform: Transform, x: np.ndarray) -> np.ndarray:
+    return x + np.array(keras.ops.convert_to_numpy(transform.offset))
+
+
+def perturbation() -> Transform:
+    return tfc.SignedPerturbation(0.15, begin_step=1, end_step=12)
 
 
 CASES = [
@@ -50,8 +62,33 @@ CASES = [
     Case("pruning", lambda: MagnitudePruning(rising()), "kernel", "prunes"),
     Case("pruning_blocks", lambda: MagnitudePruning(rising(), block_size=(2, 3)), "kernel", "prunes"),
     Case("pruning_2_by_4", lambda: MagnitudePruning(sparsity_m_by_n=(2, 4), frequency=1), "kernel", "prunes"),
+    Case("joint_pruning", lambda: tfc.JointPruneQuantize(12, kept_penalty=1e-3), "kernel", "quantizes"),
+    Case("joint_pruning_snapped", lambda: tfc.JointPruneQuantize(5, bits=(3, 4, 6)), "kernel", "quantizes"),
+    Case("joint_map", lambda: tfc.JointPruneQuantize(5, bits=(4, 8), begin_step=1), "output", "quantizes"),
+    Case("relaxed_w4", lambda: tfc.RelaxedQuantizer(bits=4), "kernel", "quantizes", random=True),
+    Case("relaxed_w2_hard", lambda: tfc.RelaxedQuantizer(bits=2, hard=True), "kernel", "quantizes", random=True),
+    Case("relaxed_map5", lambda: tfc.RelaxedQuantizer(bits=5, seed=1), "output", "quantizes", random=True),
+    Case("table_w4", lambda: tfc.LookUpTable(16), "kernel", "quantizes"),
+    Case("table_w2", lambda: tfc.LookUpTable(4), "kernel", "quantizes"),
+    Case("table_w2_per_channel", lambda: tfc.LookUpTable(4, axis=None), "kernel", "quantizes"),
+    Case("table_power_of_two_pruning", lambda: tfc.LookUpTable(8, "power_of_two", rising()), "kernel", "quantizes"),
+    Case("table_ternary_pruning", lambda: tfc.LookUpTable(3, "ternary", rising()), "kernel", "quantizes"),
     Case("pruning_lsq_w4", lambda: Chain([MagnitudePruning(rising()), LSQ(bits=4)]), "kernel", "quantizes"),
+    Case("learned_threshold", lambda: tfc.LearnedThreshold(1e-3, temperature=0.5), "kernel", "prunes"),
+    Case("learned_threshold_frozen", lambda: tfc.LearnedThreshold(1e-3, 2.0, 0.5, freeze_step=5), "kernel", "prunes"),
+    Case("analytic_threshold", lambda: tfc.AnalyticThreshold(1e-3), "kernel", "prunes", rounding=5e-5),
+    Case("balanced_pruning", lambda: tfc.BalancedPruning(0.6, freeze_step=6), "kernel", "prunes"),
+    Case("balanced_pruning_tiles", lambda: tfc.BalancedPruning(0.6, freeze_step=20, group=(2, 4)), "kernel", "prunes"),
+    Case("gate_pruning", lambda: tfc.GatePruning(0.7, gates="i"), "kernel", "prunes"),
+    Case("gate_pruning_begun", lambda: tfc.GatePruning(sparsity=0.5, begin_step=3, gates="f"), "kernel", "prunes"),
+    Case("signed_pruning", perturbation, "kernel", "prunes", random=True, survivors=shrunk),
 ]
+
+
+@functools.cache
+def one_of_each() -> list[Case]:
+    """The first case of each technique on weights, and of each on feature maps: for laws that take long."""
+    return list({(type(case.factory()), case.slot): case for case in reversed(CASES)}.values())
 
 
 SHAPE = (6, 6, 4)

@@ -61,3 +61,12 @@ def test_values_on_the_grid_come_back_bit_for_bit(bits, scale, zero_point, signe
 def test_entries_of_a_codebook_come_back_bit_for_bit(entries):
     grid = Grid(bits=4, values=np.sort(np.array(entries, np.float32)))
     np.testing.assert_array_equal(grid.decode(grid.encode(grid.values)), grid.values)
+
+
+def test_slices_may_have_codebooks_of_their_own():
+    values = np.float32([[[-1, 0, 2]], [[1, 4, 4]]])  # (2, 1, 3): one for each row
+    grid = Grid(bits=2, values=values)
+    y = np.float32([[-1, 2, 0], [4, 1, 1]])
+    np.testing.assert_array_equal(grid.encode(y), [[0, 2, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(grid.decode(grid.encode(y)), y)
+    assert grid.high == 2

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcompress.schedules import ConstantSparsity, PolynomialDecay, Schedule
+from tfcompress.schedules import ConstantSparsity, PolynomialDecay, Ramp, Schedule
 
 
 def test_polynomial_by_hand():
@@ -74,3 +74,11 @@ def test_arguments_out_of_range_are_refused(make, name):
 def test_a_schedule_must_say_what_it_is():
     with pytest.raises(NotImplementedError, match="Schedule must define"):
         Schedule(0, 1, 1)(0)
+
+
+def test_a_ramp_is_a_straight_line():
+    values = [float(Ramp(2, 6, final=3.0, initial=1.0)(step)) for step in (0, 2, 3, 6, 9)]
+    np.testing.assert_allclose(values, [1, 1, 1.5, 3, 3])
+    with pytest.raises(ValueError, match="`end_step` must.*Received: end_step=-1"):
+        Ramp(2, -1)
+    assert Ramp.from_config(Ramp(2, 6, 3.0).get_config()).get_config() == Ramp(2, 6, 3.0).get_config()

@@ -10,10 +10,7 @@ the number of zeros is exact in every case.
 The gradient is the true one of ``mask * w``: a pruned weight gets none and keeps its value, and it comes back when
 others have fallen below it.
 
-The threshold is found without sorting. Floats that are not negative are in the order of their bits read as integers,
-so the magnitude of a given rank is found digit by digit from the top, counting in each round how many numbers have
-which next digit: two or three passes over the weights, where sorting half a million of them takes as long as a
-training step of the network around them.
+The threshold is found without sorting, see ``ranks.py``.
 
 Reference: Zhu and Gupta, "To Prune, or Not to Prune: Exploring the Efficacy of Pruning for Model Compression", 2017,
 https://arxiv.org/abs/1710.01878; argument names of TFMOT's ``prune_low_magnitude``. Differs from TFMOT in that the
@@ -30,42 +27,9 @@ import keras
 from keras import ops
 
 from tfcompress.axes import as_axes, other_axes
+from tfcompress.ranks import largest
 from tfcompress.schedules import ConstantSparsity, Schedule
 from tfcompress.transform import Transform
-
-LARGE = 2**16
-"""From this many numbers on, two rounds over long digits are cheaper than three over short ones."""
-
-
-def of_rank(numbers: Any, rank: Any) -> Any:
-    """The number of 0-based ``rank``, int32 scalar, in ascending order of ``numbers`` (int32, flat, not negative)."""
-    ones = ops.ones_like(numbers)
-    found, smaller, low_bits = 0, 0, 31  # the first digits, how many numbers are below them, how many bits behind them
-    for width in (16, 15) if numbers.shape[0] >= LARGE else (11, 10, 10):
-        low_bits -= width
-        digits = ops.right_shift(numbers, low_bits) - found * 2**width
-        if low_bits + width < 31:
-            others = ops.logical_or(digits < 0, digits >= 2**width)
-            digits = ops.where(others, -1, digits)  # not counted: they begin with other digits than those found
-        up_to = smaller + ops.cumsum(ops.segment_sum(ones, digits, num_segments=2**width))
-        digit = ops.sum(ops.cast(up_to <= rank, "int32"))
-        smaller = ops.where(digit > 0, ops.take(up_to, ops.maximum(digit - 1, 0)), smaller)
-        found = found * 2**width + digit
-    return found
-
-
-def largest(scores: Any, count: Any) -> Any:
-    """True for the ``count`` (int32 scalar, 1 or more) largest of ``scores`` (float32, any shape, not negative)."""
-    numbers = ops.view(ops.reshape(scores, (-1,)), "int32")
-    threshold = of_rank(numbers, numbers.shape[0] - count)
-    reached = numbers >= threshold
-    surplus = ops.sum(ops.cast(reached, "int32")) - count
-
-    def without_surplus() -> Any:
-        equal = ops.cumsum(ops.cast(numbers == threshold, "int32"))
-        return ops.logical_and(reached, ops.logical_or(numbers > threshold, equal <= equal[-1] - surplus))
-
-    return ops.reshape(ops.cond(surplus > 0, without_surplus, lambda: reached), scores.shape)
 
 
 def largest_of_each(scores: Any, count: int, n: int, axis: int) -> Any:
@@ -166,7 +130,7 @@ class MagnitudePruning(Transform):
 
     def _input_axis(self, shape: tuple[int, ...], m: int, n: int) -> int:
         """The axis of the input channels, if m:n zeros can be made along it."""
-        others = other_axes(len(shape), (-1,) if self.axis is None else self.axis)
+        others = other_axes(len(shape), self.axis or (-1,))
         if not others or shape[others[-1]] <= n - m:
             channels = shape[others[-1]] if others else 1
             raise ValueError(

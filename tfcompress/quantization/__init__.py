@@ -2,3 +2,4 @@
 
 from tfcompress.quantization.lsq import LSQ as LSQ
 from tfcompress.quantization.minmax import MinMax as MinMax
+from tfcompress.quantization.relaxed import RelaxedQuantizer as RelaxedQuantizer

@@ -1,9 +1,10 @@
 """What is one operation on the chip: a layer with the batch norm and activation that fold into it.
 
 A conv or dense layer, the batch norm behind it and a ReLU behind that leave one tensor in memory, the last;
-so does an add with its ReLU. Such a run of calls is a *group*, named after its first layer, the head. Layers
-that only move data (``MOVERS``) belong to no group: their output lies on the grid of their input. Every other
-layer heads a group, the model's InputLayers too, since a network's input is stored in integers like any tensor.
+so does a sum, difference or product of two tensors with its ReLU. Such a run of calls is a *group*, named after its
+first layer, the head. Layers that only move data (``MOVERS``) belong to no group: their output lies on the grid of
+their input. Every other layer heads a group, the model's InputLayers too, since a network's input is stored in
+integers like any tensor.
 
 ``compress`` puts output transforms behind groups, and the exporter fuses by the same definition.
 """
@@ -24,9 +25,16 @@ LINEAR = (
 )  # fmt: skip
 """Layers into which a following batch norm folds: they compute sums of products, and nothing behind them."""
 
+FOLDING = (layers.BatchNormalization, layers.Rescaling, layers.Normalization)
+"""Layers that fold into a linear one in front of them: a factor and an offset per channel."""
+
+MERGES = (layers.Add, layers.Subtract, layers.Multiply)
+"""Layers on two tensors that clamp their result at no cost."""
+
 IDENTITY = (
     layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.GaussianNoise, layers.GaussianDropout,
-    layers.AlphaDropout, layers.ActivityRegularization, layers.Identity,
+    layers.AlphaDropout, layers.ActivityRegularization, layers.Identity, layers.RandomFlip, layers.RandomRotation,
+    layers.RandomZoom, layers.RandomTranslation, layers.RandomContrast, layers.RandomBrightness,
 )  # fmt: skip
 """Layers that deliver their input at inference."""
 
@@ -34,7 +42,8 @@ MOVERS = (
     *IDENTITY,
     layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector, layers.ZeroPadding1D, layers.ZeroPadding2D,
     layers.Cropping1D, layers.Cropping2D, layers.MaxPooling1D, layers.MaxPooling2D, layers.GlobalMaxPooling1D,
-    layers.GlobalMaxPooling2D, layers.AveragePooling1D, layers.AveragePooling2D, layers.UpSampling1D, Transform,
+    layers.GlobalMaxPooling2D, layers.AveragePooling1D, layers.AveragePooling2D, layers.UpSampling1D,
+    layers.UpSampling2D, layers.Resizing, Transform,
 )  # fmt: skip
 """Layers whose output keeps the grid of their input."""
 
@@ -78,7 +87,11 @@ def moves(layer: keras.layers.Layer) -> bool:
 
 def has_fixed_grid(layer: keras.layers.Layer) -> bool:
     """Whether the file format fixes the grid of a layer's output: a softmax delivers multiples of 1/256."""
-    return isinstance(layer, layers.Softmax) or getattr(layer, "activation", None) is keras.activations.softmax
+    return isinstance(layer, layers.Softmax) or getattr(layer, "activation", None) in FIXED
+
+
+FIXED = (keras.activations.softmax, keras.activations.sigmoid)
+"""Activations whose result TFLite has on one grid only."""
 
 
 def _is_identity(layer: keras.layers.Layer) -> bool:
@@ -99,7 +112,7 @@ def groups(trace: Trace) -> list[Group]:
 
 def _grow(trace: Trace, head: Call) -> tuple[Call, ...]:
     linear = isinstance(core(head.layer), LINEAR) and activation_name(core(head.layer)) == "linear"
-    open_end = linear or isinstance(core(head.layer), layers.Add)
+    open_end = linear or isinstance(core(head.layer), MERGES)
     members = [head]
     pending: list[Call] = []  # identities, which belong to the group only if something fuses behind them
     while open_end and (call := _only_consumer(trace, (pending or members)[-1])):
@@ -107,7 +120,7 @@ def _grow(trace: Trace, head: Call) -> tuple[Call, ...]:
         if _is_identity(layer):
             pending.append(call)
             continue
-        folds = linear and isinstance(layer, layers.BatchNormalization)
+        folds = linear and isinstance(layer, FOLDING)
         clamps = isinstance(layer, (layers.ReLU, layers.Activation)) and activation_name(layer) in ("relu", "relu6")
         if not folds and not clamps:
             break

@@ -25,6 +25,7 @@ def rebuild(
     model: keras.Model,
     replace: Callable[[Any, str], Any] = lambda layer, path: None,
     append: Callable[[str], keras.layers.Layer | None] = lambda name: None,
+    entry: Callable[[Any, str], Any] = lambda layer, path: None,
 ) -> keras.Model:
     """Copies a model.
 
@@ -35,6 +36,7 @@ def rebuild(
             asked for InputLayers and nested models, which are opened.
         append: ``value name -> layer`` to call on that value, for all who use it; None for nothing. Names are those of
             ``trace``: ``backbone/conv1``, ``dense#1`` for a second use, ``lstm:0`` for one of several outputs.
+        entry: What ``replace`` is for other layers, for the InputLayers of the model and of nested models.
 
     Returns:
         A new model, not compiled.
@@ -42,7 +44,7 @@ def rebuild(
     Raises:
         ValueError: The graph of the model cannot be read, or a layer cannot be copied; the message names it.
     """
-    work = _Rebuild(replace, append)
+    work = _Rebuild(replace, append, entry)
     twin = work.model(model, "")
     for layer, copy in work.copies:
         _copy_state(layer, copy)
@@ -63,8 +65,13 @@ def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
 class _Rebuild:
     """One copy in progress; remembers which new layer stands for which old one."""
 
-    def __init__(self, replace: Callable[[Any, str], Any], append: Callable[[str], keras.layers.Layer | None]) -> None:
-        self.replace, self.append = replace, append
+    def __init__(
+        self,
+        replace: Callable[[Any, str], Any],
+        append: Callable[[str], keras.layers.Layer | None],
+        entry: Callable[[Any, str], Any],
+    ) -> None:
+        self.replace, self.append, self.entry = replace, append, entry
         self.twins: dict[int, Any] = {}
         self.copies: list[tuple[Any, Any]] = []
 
@@ -105,7 +112,7 @@ class _Rebuild:
     def _make(self, layer: Any, path: str) -> Any:
         if isinstance(layer, keras.Model):
             return self.model(layer, f"{path}/")
-        new = None if isinstance(layer, keras.layers.InputLayer) else self.replace(layer, path)
+        new = (self.entry if isinstance(layer, keras.layers.InputLayer) else self.replace)(layer, path)
         if new is None:
             new = _from_config(layer)
             self.copies.append((layer, new))

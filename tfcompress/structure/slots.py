@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from tfcompress.structure.gates import gate_names
+
 OUTPUT = "output"
 """The slot that is not a weight: the tensor behind the layer's fused group."""
 
@@ -77,10 +79,17 @@ def matching(layer: keras.layers.Layer, slot: str) -> list[str]:
 
 def weight_defaults(layer: keras.layers.Layer, slot: str) -> dict[str, Any]:
     """Values of those arguments of a transform on a weight that its prototype left at None."""
-    (owner,) = (owner for path, _, owner in _all(layer) if path == slot)
+    holder = owner(layer, slot)
     rank = len(weight(layer, slot).shape)
-    axis = channel_axes(owner, slot.rpartition(".")[2]) if rank > 1 else ()
-    return {"axis": axis, "signed": True, "narrow_range": True, "symmetric": True, "momentum": 0.0, "learned": True}
+    name = slot.rpartition(".")[2]
+    axis = channel_axes(holder, name) if rank > 1 else ()
+    rest = {"symmetric": True, "momentum": 0.0, "learned": True, "depthwise": is_depthwise(holder, name)}
+    return {"axis": axis, "signed": True, "narrow_range": True, "gates": gate_names(holder), **rest}
+
+
+def owner(layer: keras.layers.Layer, slot: str) -> Any:
+    """The layer that holds the weight ``slot``: ``layer`` itself, or one inside it, as the cell of an LSTM."""
+    return next(holder for path, _, holder in _all(layer) if path == slot)
 
 
 def output_defaults(tail: Any) -> dict[str, Any]:
@@ -99,15 +108,22 @@ UNSIGNED = ("relu", "relu6", "softmax", "sigmoid")
 
 def channel_axes(layer: Any, name: str) -> tuple[int, ...]:
     """The axes of weight ``name`` along which each output channel has its own numbers."""
-    if isinstance(layer, DEPTHWISE) or (isinstance(layer, SEPARABLE) and name == "depthwise_kernel"):
+    if is_depthwise(layer, name):
         return (-2, -1)
     if isinstance(layer, TRANSPOSED):
         return (-2,)
+    if isinstance(layer, layers.LSTMCell):  # TFLite has one number for each gate's matrix
+        return ()
     if isinstance(layer, layers.EinsumDense):
         terms, output = layer.equation.replace(" ", "").split("->")
         letters = terms.split(",")[1]
         return tuple(k - len(letters) for k, letter in enumerate(letters) if letter in output)
     return (-1,)
+
+
+def is_depthwise(layer: Any, name: str) -> bool:
+    """Whether weight ``name`` has no input channels: each channel goes into itself alone."""
+    return isinstance(layer, DEPTHWISE) or (isinstance(layer, SEPARABLE) and name == "depthwise_kernel")
 
 
 def _all(layer: Any) -> list[tuple[str, keras.Variable, Any]]:

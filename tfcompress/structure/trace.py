@@ -45,11 +45,15 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """The calls of a model in execution order; the model's inputs are calls of its InputLayers."""
+    """The calls of a model in execution order; the model's inputs are calls of its InputLayers.
+
+    ``entries`` says what goes into the InputLayers of nested models, by their paths, at the first use of each.
+    """
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     calls: tuple[Call, ...]
+    entries: dict[str, Value] = field(default_factory=dict)
     producer: dict[Value, Call] = field(init=False, default_factory=dict)
     consumers: dict[Value, list[Call]] = field(init=False, default_factory=dict)
 
@@ -72,11 +76,12 @@ def trace(model: keras.Model, nested: bool = True) -> Trace:
     """
     names: dict[str, int] = {}
     calls: list[Call] = []
+    entries: dict[str, Value] = {}
     inputs = []
     for tensor in _checked(model).inputs:
         inputs.append(_record(calls, names, tensor._keras_history.operation, "", (), {}, [tensor])[0])
-    outputs = _walk(model, inputs, "", nested, names, calls)
-    return Trace(tuple(inputs), tuple(outputs), tuple(calls))
+    outputs = _walk(model, inputs, "", nested, names, calls, entries)
+    return Trace(tuple(inputs), tuple(outputs), tuple(calls), entries)
 
 
 def _checked(model: Any) -> Any:
@@ -95,7 +100,13 @@ def _is_functional(model: Any) -> bool:
 
 
 def _walk(
-    model: Any, inputs: list[Value], scope: str, nested: bool, names: dict[str, int], calls: list[Call]
+    model: Any,
+    inputs: list[Value],
+    scope: str,
+    nested: bool,
+    names: dict[str, int],
+    calls: list[Call],
+    entries: dict[str, Value],
 ) -> list[Value]:
     """Records the calls between ``model.inputs`` and ``model.outputs``; returns the Values of the outputs."""
     known = {id(tensor): value for tensor, value in zip(_checked(model).inputs, inputs, strict=True)}
@@ -106,7 +117,10 @@ def _walk(
         )
         if nested and isinstance(node.operation, keras.Model):
             values = [a for a in keras.tree.flatten((args, kwargs)) if isinstance(a, Value)]
-            made = _walk(node.operation, values, f"{scope}{node.operation.name}/", nested, names, calls)
+            inside = f"{scope}{node.operation.name}/"
+            for tensor, value in zip(_checked(node.operation).inputs, values, strict=True):
+                entries.setdefault(f"{inside}{tensor._keras_history.operation.name}", value)
+            made = _walk(node.operation, values, inside, nested, names, calls, entries)
         else:
             made = _record(calls, names, node.operation, scope, args, kwargs, node.outputs)
         known.update({id(tensor): value for tensor, value in zip(node.outputs, made, strict=True)})

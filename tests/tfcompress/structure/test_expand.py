@@ -85,3 +85,34 @@ def test_other_calls_stay_as_they_are() -> None:
     after = expand(before)
     assert list(after.calls) == list(before.calls)
     assert (after.inputs, after.outputs) == (before.inputs, before.outputs)
+
+
+OPENED = {
+    "silu": (layers.Activation("silu"), ["sigmoid", ""]),
+    "hard_sigmoid": (layers.Activation("hard_sigmoid"), ["moved", "clipped", ""]),
+    "elu": (layers.ELU(0.5), ["below", "exp", "decay", "above", ""]),
+    "softmax": (layers.Softmax(axis=1), ["moved", "shares", ""]),
+    "layer norm": (layers.LayerNormalization(), ["mean", "centered", "square", "variance", "inverse", "normal", ""]),
+}
+
+
+@pytest.mark.parametrize(("layer", "parts"), OPENED.values(), ids=OPENED)
+def test_what_the_format_has_no_op_for_opens_into_named_parts(layer: layers.Layer, parts: list[str]) -> None:
+    model = chain(layer, shape=(4, 3))
+    found = expand(trace(model))
+    names = [call.outputs[0].name for call in found.calls[1:]]
+    assert names == [f"{layer.name}/{part}" if part else layer.name for part in parts]
+    x = np.random.default_rng(0).normal(0, 2, (5, 4, 3)).astype(np.float32)
+    delivered = replay(found, {found.inputs[0]: x})(found.outputs[0])
+    np.testing.assert_allclose(delivered, model(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [layers.Multiply, layers.Maximum, layers.Minimum, layers.Average])
+def test_merges_of_three_broadcast_on_the_way(kind: type) -> None:
+    inputs = [keras.Input(shape) for shape in ((2, 1), (3,), (2, 3))]
+    model = keras.Model(inputs, kind(name="m")(inputs))
+    found = expand(trace(model))
+    arrays = [np.random.default_rng(k).normal(size=(4, *x.shape[1:])).astype(np.float32) for k, x in enumerate(inputs)]
+    delivered = replay(found, dict(zip(found.inputs, arrays, strict=True)))(found.outputs[0])
+    np.testing.assert_allclose(delivered, model(arrays), rtol=1e-5)
+    assert all(len(call.inputs) <= 2 for call in found.calls)

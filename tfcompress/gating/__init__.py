@@ -1,0 +1,3 @@
+"""Layers that decide which channels are used."""
+
+from tfcompress.gating.information_bottleneck import InformationBottleneck as InformationBottleneck
