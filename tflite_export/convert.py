@@ -7,69 +7,159 @@ What a Transform put on a grid arrives in the file as exactly those integers.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from tflite_export import passes
-from tflite_export.calibration import Dataset, calibrate
+from tflite_export.bias_correction import correct_bias, enough
+from tflite_export.calibration import calibrate
+from tflite_export.datasets import Dataset, batches
 from tflite_export.flatbuffer import write
 from tflite_export.ir import Graph
+from tflite_export.observers import Calibration, method
 from tflite_export.passes.float_borders import float_borders
+from tflite_export.passes.pack_weights import STORAGES, pack_weights
+from tflite_export.passes.weight_grids import weight_grids
+from tflite_export.passes.widen import check_trained, widen
 
 if TYPE_CHECKING:
     import keras
 
-BORDER_TYPES = ("int8", "float32")
+ACTIVATION_TYPES = ("int8", "int16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to quantise: the keyword arguments of ``convert``, which describes them."""
+
+    calibration: str | Calibration = "min_max"
+    bias_correction: bool = False
+    power_of_two: bool = False
+    weight_bits: int = 8
+    weight_storage: str = "int8"
+    activation_type: str = "int8"
+    inference_input_type: str | None = None
+    inference_output_type: str | None = None
+    verbose: int = 0
+
+    def __post_init__(self) -> None:
+        _check("activation_type", self.activation_type, ACTIVATION_TYPES)
+        _check("weight_storage", self.weight_storage, STORAGES)
+        for end in ("inference_input_type", "inference_output_type"):
+            _check(end, getattr(self, end) or self.activation_type, (self.activation_type, "float32"))
+
+    @property
+    def activation_bits(self) -> int:
+        """Width of feature maps that no Transform quantised."""
+        return 16 if self.activation_type == "int16" else 8
+
+
+def _check(name: str, received: Any, allowed: tuple[str, ...]) -> None:
+    if received not in allowed:
+        raise ValueError(f"`{name}` must be one of {allowed}. Received: {received!r}")
 
 
 def convert(
     model: keras.Model,
     representative_dataset: Dataset = None,
     *,
-    inference_input_type: str = "int8",
-    inference_output_type: str = "int8",
+    calibration: str | Calibration = "min_max",
+    bias_correction: bool = False,
+    power_of_two: bool = False,
+    weight_bits: int = 8,
+    weight_storage: str = "int8",
+    activation_type: str = "int8",
+    inference_input_type: str | None = None,
+    inference_output_type: str | None = None,
+    verbose: int = 0,
 ) -> bytes:
     """Exports a model as an integer TFLite file.
 
     Args:
         model: A built Sequential or Functional model, compressed or not; a compressed one keeps its integers.
-        representative_dataset: Typical inputs, for the ranges of feature maps that no Transform quantises: a callable
-            that returns an iterable of lists of arrays (as TFLite has it), an array with the samples first, or an
-            iterable of batches. Not needed where every feature map has a trained grid.
-        inference_input_type: ``"int8"``: the caller quantises the inputs by the scale and zero point in the file.
-            ``"float32"``: the file does.
+        representative_dataset: Typical inputs, for the ranges of feature maps that no Transform quantises: an array
+            with the samples first; a callable that returns an iterable of lists of arrays, as TFLite has it; an
+            iterable of batches; a ``tf.data.Dataset`` or ``keras.utils.PyDataset`` as ``fit`` takes them. It is read
+            once, a batch at a time. Not needed where every feature map has a trained grid.
+        calibration: Which part of the measured ranges counts: ``"min_max"``, ``"percentile"``, ``"mse"``, or an object
+            such as ``tflite_export.calibration.Percentile(99.9)``.
+        bias_correction: Shifts biases by what rounding changes in each channel's mean, on the first representative
+            samples. Helps most at ``weight_bits`` below 8.
+        power_of_two: Steps that no Transform set are powers of two, so that rescaling is a shift.
+        weight_bits: Width of weights that no Transform quantised, 2 to 8.
+        weight_storage: The narrowest type in which a weight may be stored: ``"int8"`` runs anywhere; ``"int4"`` puts
+            weights of at most 4 bits in half the bytes, ``"int2"`` also those of dense layers of at most 2 bits in a
+            quarter, for LiteRT. What no kernel unpacks stays int8, and ``receipt`` shows which.
+        activation_type: ``"int8"``; or ``"int16"``, TFLite's 16x8: feature maps of 16 bits, weights of at most 8,
+            biases of 64, where every op has such a kernel.
+        inference_input_type: ``activation_type``, the default: the caller quantises the inputs by the scale and zero
+            point in the file. ``"float32"``: the file does.
         inference_output_type: Likewise.
+        verbose: 1 shows a progress bar over the representative data.
 
     Returns:
         The content of a ``.tflite`` file, for batch 1.
 
     Raises:
-        ValueError: A layer cannot be exported, a feature map lacks a grid, the data does not fit, or a step is so
-            small that LiteRT would abort. The message names the layers and what to do.
+        ValueError: A layer cannot be exported, a feature map lacks a grid, the data does not fit, an option makes no
+            sense, or a step is so small that LiteRT would abort. The message names the layers and what to do.
     """
-    graph = integer_graph(
-        model,
-        representative_dataset,
-        inference_input_type=inference_input_type,
-        inference_output_type=inference_output_type,
+    options = Options(
+        calibration,
+        bias_correction,
+        power_of_two,
+        weight_bits,
+        weight_storage,
+        activation_type,
+        inference_input_type,
+        inference_output_type,
+        verbose,
     )
-    return write(graph)
+    return write(_integer_graph(model, representative_dataset, options))
 
 
-def integer_graph(
-    model: keras.Model,
-    representative_dataset: Dataset = None,
-    *,
-    inference_input_type: str = "int8",
-    inference_output_type: str = "int8",
-) -> Graph:
+def integer_graph(model: keras.Model, representative_dataset: Dataset = None, **options: Any) -> Graph:
     """The graph that ``convert`` writes; same arguments."""
-    for name, received in (("input", inference_input_type), ("output", inference_output_type)):
-        if received not in BORDER_TYPES:
-            raise ValueError(f"`inference_{name}_type` must be one of {BORDER_TYPES}. Received: {received!r}")
-    borders = float_borders(inference_input_type == "float32", inference_output_type == "float32")
-    graph = calibrate(passes.FLOAT(_lowered(model)), representative_dataset)
-    return borders(passes.INTEGERS(graph))
+    return _integer_graph(model, representative_dataset, Options(**options))
+
+
+def _integer_graph(model: keras.Model, dataset: Dataset, options: Options) -> Graph:
+    place, pack = weight_grids(options.weight_bits, options.power_of_two), pack_weights(options.weight_storage)
+    graph = _lowered(model)
+    check_trained(graph, options.activation_type)
+    graph = passes.FLOAT(graph)
+    if options.activation_type == "int16":
+        graph = widen(graph)
+    return _borders(options)(pack(passes.INTEGERS(_corrected(place, graph, dataset, options))))
+
+
+def _corrected(place: passes.Pass, graph: Graph, dataset: Dataset, options: Options) -> Graph:
+    """The float graph with a grid for every root and weight, and with corrected biases if asked."""
+    samples = []
+    if options.bias_correction:
+        if dataset is None:
+            raise ValueError("`bias_correction` needs a `representative_dataset`. Received: None")
+        read = batches(graph, dataset)
+        samples = enough(graph, read)
+        dataset = chain(samples, read)
+    graph = place(_calibrated(graph, dataset, options))
+    return correct_bias(passes.place_grids(graph), samples) if options.bias_correction else graph
+
+
+def _calibrated(graph: Graph, dataset: Dataset, options: Options) -> Graph:
+    return calibrate(
+        graph,
+        dataset,
+        method(options.calibration),
+        bits=options.activation_bits,
+        power_of_two=options.power_of_two,
+        verbose=options.verbose,
+    )
+
+
+def _borders(options: Options) -> passes.Pass:
+    return float_borders(options.inference_input_type == "float32", options.inference_output_type == "float32")
 
 
 def _lowered(model: keras.Model) -> Graph:

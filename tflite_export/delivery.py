@@ -14,18 +14,24 @@ import numpy as np
 from keras import layers
 
 from tfcompress.compressed import Compressed, deployed
+from tfcompress.grid import Grid
 from tfcompress.structure.expand import expand
+from tfcompress.structure.gates import gate_columns, gate_names
 from tfcompress.structure.groups import MOVERS, core
+from tfcompress.structure.slots import owner
 from tfcompress.structure.trace import Call, Trace, trace
 from tfcompress.transform import Transform
 from tflite_export import measures
 from tflite_export.ir import Graph, Op, Tensor
 from tflite_export.promises import OUTPUT, deliver_width, request
 
+LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+
 LAYOUTS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray]]] = {
     "CONV_2D": (0, lambda kernel: kernel.transpose(3, 0, 1, 2)),
     "DEPTHWISE_CONV_2D": (3, lambda kernel: kernel.reshape(1, *kernel.shape[:2], -1)),
     "FULLY_CONNECTED": (0, lambda kernel: kernel.T),
+    LSTM: (0, lambda kernel: kernel.T),
 }
 """Op -> output-channel axis of its weight, and the way from Keras' axes to TFLite's."""
 
@@ -46,7 +52,7 @@ def from_keras(graph: Graph, model: Any) -> list[dict[str, Any]]:
         if isinstance(core(call.layer), Transform):
             found.append(_feature_map(graph, steps, call, tensors, ranges))
         elif isinstance(call.layer, Compressed):
-            found += [_weight(graph, call, slot, tensors) for slot in call.layer.transforms]
+            found += [weight for slot in call.layer.transforms for weight in _weights(graph, call, slot, tensors)]
     return found
 
 
@@ -78,11 +84,23 @@ def _upstream(steps: Trace, call: Call) -> Iterator[str]:
             return
 
 
-def _weight(graph: Graph, call: Call, slot: str, tensors: Mapping[str, int]) -> dict[str, Any]:
+def _weights(graph: Graph, call: Call, slot: str, tensors: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """The weight of a slot, or its gates, which Keras packs side by side and the file holds one by one."""
     data, grid = deployed(call.layer, slot)
     public = call.slots.get(slot, slot)
-    record = request(call.path, public, f"{call.path}/{public}", None if grid is None else grid.bits)
     asked = data if grid is None or grid.values is not None else grid.encode(data) - grid.zero_point
+    gates = gate_names(owner(core(call.layer), slot)) if data.ndim > 1 else None
+    parts = gate_columns(data.shape[-1], gates) if gates else {}
+    for gate, columns in parts.items():
+        yield _weight(graph, call.path, f"{public}/{gate}", asked[:, columns], grid, tensors)
+    if not parts:
+        yield _weight(graph, call.path, public, asked, grid, tensors)
+
+
+def _weight(
+    graph: Graph, path: str, public: str, asked: np.ndarray, grid: Grid | None, tensors: Mapping[str, int]
+) -> dict[str, Any]:
+    record = request(path, public, f"{path}/{public}", None if grid is None else grid.bits)
     record.update(requested_zeros=int(np.sum(asked == 0)), requested_distinct=len(np.unique(asked)))
     index = tensors.get(record["tensor"])
     if index is None or (found := graph.tensors[index].data) is None:
@@ -103,7 +121,7 @@ def _difference(graph: Graph, index: int, asked: np.ndarray, differs: Rule) -> s
     """What is wrong with the codes of a weight, given what was asked for in Keras' axes; empty if nothing is."""
     tensor = graph.tensors[index]
     op = next((op for op in graph.ops if index in op.inputs), None)
-    if op is None or op.kind not in LAYOUTS or op.inputs[1] != index or tensor.data is None:
+    if op is None or op.kind not in LAYOUTS or index not in _weights_of(op) or tensor.data is None:
         return f"it is stored for {op.kind if op else 'no op'}, not as a weight, and follows other steps there"
     axis, layout = LAYOUTS[op.kind]
     asked = layout(asked)
@@ -112,6 +130,10 @@ def _difference(graph: Graph, index: int, asked: np.ndarray, differs: Rule) -> s
     asked, found = (np.moveaxis(a, axis, 0).reshape(tensor.shape[axis], -1) for a in (asked, tensor.data))
     wrong = differs(asked, found.astype(np.float64)) & ~_silent(graph, op, tensor)[:, None]
     return f"{int(wrong.sum()):,} of {wrong.size:,} values are not the model's" if wrong.any() else ""
+
+
+def _weights_of(op: Op) -> tuple[int, ...]:
+    return op.inputs[1:9] if op.kind == LSTM else op.inputs[1:2]
 
 
 def _codes_differ(asked: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -135,7 +157,7 @@ def _zeros_lost(asked: np.ndarray, found: np.ndarray) -> np.ndarray:
 def _silent(graph: Graph, op: Op, weight: Tensor) -> np.ndarray:
     """Output channels whose weights do not matter: multiplied by a batch norm's zero, or drowned by the bias."""
     channels = weight.shape[LAYOUTS[op.kind][0]]
-    bias = graph.tensors[op.inputs[2]].data if len(op.inputs) > 2 else None
+    bias = graph.tensors[op.inputs[2]].data if len(op.inputs) > 2 and op.kind != LSTM else None
     drowned = np.zeros(channels) if bias is None else np.abs(bias.astype(np.float64))
     scale = np.ones(1) if weight.quantization is None else weight.quantization.scale
     return (drowned >= DROWNED) | (np.broadcast_to(scale, (channels,)) <= np.finfo(np.float32).tiny)

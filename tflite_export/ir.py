@@ -61,12 +61,17 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """One operator. ``inputs`` and ``outputs`` are tensor indices, -1 stands for an absent optional input."""
+    """One operator. ``inputs`` and ``outputs`` are tensor indices, -1 stands for an absent optional input.
+
+    ``intermediates`` are tensors that hold no value, but grids that the op works on inside (LSTM). An input that
+    ``is_variable`` is state: the op changes it, and it stays from run to run.
+    """
 
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    intermediates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ import numpy as np
 from tfcompress.structure.expand import expand
 from tfcompress.structure.replay import replay
 from tfcompress.structure.trace import Value, trace
+from tflite_export.flatbuffer.widths import KEY, parse
 from tflite_export.interpreter.prediction import decode, encode
 from tflite_export.ir import Graph, Op, Tensor
+from tflite_export.passes.linear import PLACES, operands
 from tflite_export.promises import asked
 from tflite_export.verification import PeerFailed
 
@@ -54,25 +56,53 @@ def _shaped(array: np.ndarray, value: Value) -> np.ndarray:
     return array if None in value.shape[1:] else array.reshape(-1, *value.shape[1:])
 
 
-def allowed_steps(graph: Graph) -> dict[int, int]:
+def allowed_steps(graph: Graph, model: Any = None) -> dict[int, int]:
     """By how many steps each tensor may differ from Keras.
 
     One step, since float and integer arithmetic meet ties from different sides. Weights without a grid in Keras were
     rounded in the export as well: such a weight is off by half a step ``s_w`` at most and meets an input of 255 steps
-    ``s_x`` at most, so each product may move the result by ``255 s_x s_w / (2 s_y)`` steps.
+    ``s_x`` at most, so each product may move the result by ``255 s_x s_w / (2 s_y)`` steps; 65535 for int16, whose
+    multipliers have 16 bits, which is another step at full range.
+
+    What recurrent layers deliver is not listed: the integers go round many times, and each time they are rounded, where
+    Keras rounds nothing. How far they are from Keras is told, not judged.
     """
     trained = {f"{layer}/{slot}" for layer, slot, _ in asked(graph)}
-    return {index: 1 + _rounding(graph, op, index, trained) for op in graph.ops for index in op.outputs}
+    wide = {index for index, tensor in enumerate(graph.tensors) if tensor.dtype == "int16"}
+    told = set() if model is None else recurrent(graph, model)
+    return {
+        index: 1 + (index in wide) + _rounding(graph, op, index, trained)
+        for op in graph.ops
+        for index in op.outputs
+        if index not in told
+    }
+
+
+def recurrent(graph: Graph, model: Any) -> set[int]:
+    """What Keras can compute only by going through a recurrent layer, from the last tensors that both know."""
+    paths = tuple(parse(graph.metadata.get(KEY, b"{}")).get("recurrent", []))
+    inside = tuple(f"{path}/" for path in paths)
+    shared = {value.name for call in expand(trace(model)).calls for value in call.outputs}
+    found: set[int] = set()
+    for op in graph.ops:
+        open_ends = found.intersection(index for index in op.inputs if graph.tensors[index].name not in shared)
+        for index in op.outputs:
+            name = graph.tensors[index].name
+            if open_ends or name in paths or name.startswith(inside):
+                found.add(index)
+    return found
 
 
 def _rounding(graph: Graph, op: Op, output: int, trained: set[str]) -> int:
-    weight = graph.tensors[op.inputs[1]] if len(op.inputs) > 1 and op.inputs[1] >= 0 else None
+    source, kernel = operands(op)[:2] if op.kind in PLACES else (*op.inputs, -1, -1)[:2]
+    weight = graph.tensors[kernel] if kernel >= 0 else None
     if weight is None or weight.data is None or weight.name in trained:
         return 0
-    x, y = graph.tensors[op.inputs[0]], graph.tensors[output]
+    x, y = graph.tensors[source], graph.tensors[output]
     s_x, s_w, s_y = (_step(tensor) for tensor in (x, weight, y))
     products = weight.data.size / max(1, y.shape[-1] if y.shape else 1)
-    return int(np.ceil(products * 255 * s_x * s_w / (2 * s_y))) if s_x and s_w and s_y else 0
+    steps = 65535 if x.dtype == "int16" else 255
+    return int(np.ceil(products * steps * s_x * s_w / (2 * s_y))) if s_x and s_w and s_y else 0
 
 
 def _step(tensor: Tensor) -> float:

@@ -130,7 +130,7 @@ def _keras(graph: Graph, model: Any) -> tuple[Peer, Mapping[int, int]]:
     from tflite_export.keras_peer import allowed_steps, keras_peer
 
     run = keras_peer(graph, model)
-    return lambda inputs, ours: run(ours), allowed_steps(graph)
+    return lambda inputs, ours: run(ours), allowed_steps(graph, model)
 
 
 def _lsb(a: np.ndarray, b: np.ndarray, step: float | None = None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Ranges are measured where no transform fixed a grid, in every form that users hand in data."""
 
+import tracemalloc
 from typing import Any
 
 import keras
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tflite_export.calibration import batches, calibrate, roots, snapped
+from tflite_export.calibration import MeanSquaredError, calibrate, roots, snapped
+from tflite_export.datasets import batches
 from tflite_export.from_keras import lower
 from tflite_export.ir import Graph, Quantization
 from tflite_export.passes import FLOAT
@@ -76,26 +78,27 @@ def test_rounding_saturates_at_both_ends() -> None:
     np.testing.assert_array_equal(snapped(x, grid(0.5, 120, low=112)), [-4.0, -0.5, 0.5, 3.5])
 
 
-DATASETS = {
-    "array": X,
-    "callable of lists": lambda: ([X[k : k + 1]] for k in range(70)),
-    "callable of dicts": lambda: ({"in0": X[k : k + 10]} for k in range(0, 70, 10)),
-    "iterable of arrays": [X[:30], X[30:]],
-    "iterable of lists": [[X[:30]], (X[30:],)],
-}
+def test_int16_maps_are_symmetric() -> None:
+    graph = calibrate(graph_of(layers.ReLU(name="r")), X, bits=16)
+    x, y = (graph.tensors[t].quantization for t in (graph.inputs[0], graph.outputs[0]))
+    assert (x.bits, x.zero_point[0], y.zero_point[0]) == (16, 0, 0)
+    np.testing.assert_allclose(x.scale, np.abs(X).max() / 32767, rtol=1e-6)
+    np.testing.assert_array_equal(snapped(np.float32([9e9, -9e9]), x), np.float32([32767, -32768]) * x.scale)
 
 
-@pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
-def test_data_may_come_as(dataset: Any) -> None:
-    graph = graph_of(layers.ReLU())
-    np.testing.assert_array_equal(np.concatenate([x for (x,) in batches(graph, dataset)]), X)
+def test_steps_are_powers_of_two_if_asked() -> None:
+    graph = calibrate(graph_of(layers.ReLU(name="r"), layers.Dense(3)), X, power_of_two=True)
+    assert all(np.frexp(t.quantization.scale[0])[0] == 0.5 for t in graph.tensors if t.quantization and t.data is None)
 
 
-def test_a_tensorflow_dataset_will_do() -> None:
-    import tensorflow as tf
-
-    dataset = tf.data.Dataset.from_tensor_slices(X).batch(32)
-    np.testing.assert_array_equal(np.concatenate([x for (x,) in batches(graph_of(layers.ReLU()), dataset)]), X)
+def test_memory_does_not_grow_with_the_data() -> None:
+    graph, peaks = graph_of(layers.Dense(4), layers.ReLU()), []
+    for count in (5, 100):
+        tracemalloc.start()
+        calibrate(graph, (X[:32] + 1e-3 * k for k in range(count)), MeanSquaredError())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 20_000
 
 
 def test_several_inputs_come_in_the_models_order_or_by_name() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tflite_export import cli
-from tflite_export.flatbuffer import write
+from tflite_export.flatbuffer import read, write
 from tflite_export.ir import Graph, Op, Quantization, Tensor
 
 
@@ -132,3 +132,17 @@ def test_pickled_data_is_refused(model: Path, tmp_path: Path, capsys: pytest.Cap
 def test_an_unknown_machine_lists_the_known_ones(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["estimate", str(model), "--machine=tpu"]) == 1
     assert "systolic-16-os" in capsys.readouterr().err
+
+
+def test_convert_takes_the_options_of_the_function(tmp_path: Path, images: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    path, output = tmp_path / "model.keras", tmp_path / "model.tflite"
+    keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Conv2D(3, 3), keras.layers.Flatten()]).save(path)
+    flags = ["--calibration=mse", "--bias_correction", "--power_of_two", "--weight_bits=4", "--weight_storage=int4"]
+    assert cli.run(["convert", str(path), f"--output={output}", f"--data={images}", *flags]) == 0
+    graph = read(output.read_bytes())
+    assert {t.dtype for t in graph.tensors if t.data is not None} >= {"int4", "int32"}
+    assert cli.run(["convert", str(path), f"--output={output}", f"--data={images}", "--activation_type=int16"]) == 0
+    assert {read(output.read_bytes()).tensors[t].dtype for t in graph.inputs} == {"int16"}

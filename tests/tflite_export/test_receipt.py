@@ -34,6 +34,8 @@ def test_every_constant_has_a_row_with_what_it_holds(network):
         "entropy_bytes": found["entropy_bytes"],
         "zlib_bytes": len(zlib.compress(kernel.tobytes(), 9)),
         "shift_only": False,
+        "lut_bits": None,
+        "lut_bytes": 108,
     }
     assert 108 * 3.5 / 8 < found["entropy_bytes"] < 108 * 4 / 8 + 15 * 2
 

@@ -101,6 +101,8 @@ def _check_flow(graph: Graph) -> None:
             if ready[_check_index(where, index, tensors)]:
                 raise InvalidModel(f"{where} writes tensor '{tensors[index].name}', which has its value already.")
             ready[index] = True
+        for index in op.intermediates:
+            _check_index(where, index, tensors)
     for index in graph.outputs:
         if not ready[index]:
             raise InvalidModel(f"Output '{tensors[index].name}' of the model is made by no op.")

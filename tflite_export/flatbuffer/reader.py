@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflite_export.flatbuffer import options, widths
+from tflite_export.flatbuffer import lut, options, widths
 from tflite_export.flatbuffer.check import check, check_shape
 from tflite_export.flatbuffer.errors import InvalidModel
 from tflite_export.flatbuffer.packing import byte_count, unpack
@@ -61,7 +61,7 @@ class _Constants:
 
 
 def read(data: bytes) -> Graph:
-    """The graph in a flatbuffer.
+    """The graph in a flatbuffer. Weights that are stored by tables of values come out as if they were not.
 
     Args:
         data: The whole file. Constants of the graph are read-only views of it where possible.
@@ -71,6 +71,15 @@ def read(data: bytes) -> Graph:
             or signatures, sparse or external tensors, dynamic shapes, types outside ``ir.STORAGE``. An op without
             kernel is not an error here.
     """
+    return _read(data)[0]
+
+
+def stored_tables(data: bytes) -> dict[int, lut.Lut]:
+    """The tensors of a file that are stored by tables of values, and the tables; raises what ``read`` does."""
+    return _read(data)[1]
+
+
+def _read(data: bytes) -> tuple[Graph, dict[int, lut.Lut]]:
     if data[4:8] != FILE_IDENTIFIER:
         raise InvalidModel(f"Not a TFLite file: bytes 4 to 8 must be {FILE_IDENTIFIER!r}. Received: {data[4:8]!r}")
     file = File(bytes(data))
@@ -85,13 +94,29 @@ def read(data: bytes) -> Graph:
     ops = tuple(_op(number, table, codes) for number, table in enumerate(subgraph.children(3)))
     made = {*inputs, *(i for op in ops for i in op.outputs)}
     blob = widths.parse(metadata[widths.KEY]) if widths.KEY in metadata else {}
+    tables = _tables(metadata.pop(lut.KEY, b""), subgraph, constants)
     tensors = tuple(
-        widths.restore(_tensor(table, constants, index in made), blob)
+        widths.restore(_tensor(table, constants, index in made, tables.get(index)), blob)
         for index, table in enumerate(subgraph.children(0))
     )
+    widths.check_names(tensors, blob)
     graph = Graph(tensors, ops, inputs, outputs, _signature(model), metadata, model.text(3))
     check(graph)
-    return graph
+    return graph, tables
+
+
+def _tables(description: bytes, subgraph: Table, constants: _Constants) -> dict[int, lut.Lut]:
+    if not description:
+        return {}
+    found, entries = lut.parse(description), list(subgraph.children(0))
+    if not all(0 <= tensor < len(entries) for tensor in found):
+        raise InvalidModel(f"Metadata '{lut.KEY}' refers to tensor {max(found)}, but there are {len(entries)} tensors.")
+    return {
+        tensor: lut.Lut(
+            bits, bytes(constants.bytes_of(entries[tensor].number(2, "I"))), bytes(constants.bytes_of(values))
+        )
+        for tensor, (values, bits) in found.items()
+    }
 
 
 def _only(tables: list[Table], what: str) -> list[Table]:
@@ -108,7 +133,7 @@ def _kind(table: Table) -> tuple[str, str]:
     return _KINDS[code], table.text(1)
 
 
-def _tensor(table: Table, constants: _Constants, made: bool) -> Tensor:
+def _tensor(table: Table, constants: _Constants, made: bool, by_table: lut.Lut | None) -> Tensor:
     name = table.text(3)
     shape = tuple(table.vector(0, "<i4").tolist())
     check_shape(name, shape)
@@ -119,11 +144,22 @@ def _tensor(table: Table, constants: _Constants, made: bool) -> Tensor:
         raise InvalidModel(f"Tensor '{name}' is stored sparsely, which most kernels misread. Store it densely.")
     if table.number(10, "I"):
         raise InvalidModel(f"Tensor '{name}' lies in another file, which is not supported.")
-    data = constants.array(table.number(2, "I"), name, shape, dtype)
+    quantization = _quantization(name, table.child(4))
+    if by_table is None:
+        data = constants.array(table.number(2, "I"), name, shape, dtype)
+    else:
+        _check_axis(name, shape, quantization)
+        constants.file.pay(math.prod(shape) * np.dtype(STORAGE[dtype]).itemsize)
+        data = lut.decode(by_table, name, shape, dtype, quantization)
     variable = bool(table.number(5, "B"))
     if data is None and math.prod(shape) == 0 and not made and not variable:
         data = np.empty(shape, STORAGE[dtype])  # a constant without elements takes no bytes
-    return Tensor(name, shape, dtype, _quantization(name, table.child(4)), data, variable)
+    return Tensor(name, shape, dtype, quantization, data, variable)
+
+
+def _check_axis(name: str, shape: tuple[int, ...], grid: Quantization | None) -> None:
+    if grid is not None and len(grid.scale) > 1 and not (0 <= grid.axis < len(shape) and shape[grid.axis]):
+        raise InvalidModel(f"Tensor '{name}' of shape {list(shape)} is quantised along axis {grid.axis}.")
 
 
 def _quantization(name: str, table: Table | None) -> Quantization | None:
@@ -143,9 +179,9 @@ def _op(number: int, table: Table, codes: list[tuple[str, str]]) -> Op:
     kind, custom_code = codes[code]
     inputs, outputs, intermediates = (tuple(table.vector(slot, "<i4").tolist()) for slot in (1, 2, 8))
     custom_options = bytes(table.vector(5, "u1"))
-    extra = {"custom_code": custom_code, "custom_options": custom_options, "intermediates": intermediates}
+    extra = {"custom_code": custom_code, "custom_options": custom_options}
     found = _options(f"Op {number} ({kind})", kind, table)
-    return Op(kind, inputs, outputs, found | {key: value for key, value in extra.items() if value})
+    return Op(kind, inputs, outputs, found | {key: value for key, value in extra.items() if value}, intermediates)
 
 
 def _options(where: str, kind: str, table: Table) -> dict[str, Any]:

@@ -31,8 +31,10 @@ BY_TYPE: dict[str, dict[str, int]] = {
     "TRANSPOSE": {"int8": 2, "bool": 3, "int16": 5, "int4": 7},
     "GATHER": {"int8": 2, "bool": 3, "int16": 4, "int4": 7},
     "LEAKY_RELU": {"int16": 2},
+    "RSQRT": {"int8": 2, "int16": 3},
     "TILE": {"int8": 3},
     "BROADCAST_TO": {"int8": 3, "int16": 3, "float32": 2, "int32": 2, "int64": 2, "bool": 2},
+    "REVERSE_V2": {"int8": 3, "bool": 2},
     "EQUAL": {"int8": 2, "int16": 5},
     "NOT_EQUAL": {"int8": 2, "int16": 4},
     "ABS": {"int8": 2, "uint8": 2, "int16": 3, "int32": 5},
@@ -150,6 +152,15 @@ def _split(inputs: Sequence[Any], outputs: Sequence[Tensor], options: Mapping[st
     return {"int8": 2, "int32": 3, "int16": 4}.get(inputs[1].dtype, 1)
 
 
+def _sequence_lstm(inputs: Sequence[Any], outputs: Sequence[Tensor], options: Mapping[str, Any]) -> int:
+    types = (inputs[0].dtype, inputs[2].dtype)
+    if types == ("int16", "int8"):
+        return 5
+    if options["diagonal_recurrent_tensors"]:
+        return 4
+    return 2 + options["asymmetric_quantize_inputs"] if types == ("float32", "int8") else 1
+
+
 def _cast(inputs: Sequence[Any], outputs: Sequence[Tensor], options: Mapping[str, Any]) -> int:
     types = (inputs[0].dtype, outputs[0].dtype)
     return next((v for name, v in (("int2", 8), ("int4", 6), ("float16", 5), ("int8", 3)) if name in types), 1)
@@ -176,5 +187,6 @@ RULES: dict[str, tuple[Callable[[Sequence[Any], Sequence[Tensor], Mapping[str, A
     "DEQUANTIZE": (_dequantize, 1),
     "SPLIT": (_split, 2),
     "CAST": (_cast, 1),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (_sequence_lstm, 3),
 }
 """Ops whose version depends on more than the type of the first input, and how many inputs the rule looks at."""

@@ -3,12 +3,12 @@
     metadata["tfcompress"] = {"version": 1, ..., "tensors": {"<tensor name>": {"bits": 4, "low": 112}}}
 
 A tensor is listed if its grid is narrower than its type. Other keys of the blob belong to whoever wrote them
-and pass through.
+and pass through. ``docs/metadata.md`` describes all keys.
 """
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,12 +30,18 @@ def describe(graph: Graph) -> dict[str, bytes]:
     blob = parse(graph.metadata.get(KEY, b"{}"))
     metadata = dict(graph.metadata)
     if narrow or KEY in metadata:
-        uses = Counter(t.name for t in graph.tensors if t.quantization is not None)
-        if shared := [t.name for t in narrow if uses[t.name] > 1]:
-            raise InvalidModel(f"Several tensors are called '{shared[0]}': rename them, since widths go by name.")
         listed = {t.name: _entry(t.quantization) for t in narrow if t.quantization}
+        check_names(graph.tensors, {"tensors": listed})
         metadata[KEY] = _dump({"version": VERSION, **blob, "tensors": listed})
     return dict(sorted(metadata.items()))
+
+
+def check_names(tensors: Sequence[Tensor], blob: Mapping[str, Any]) -> None:
+    """Refuses widths that several quantised tensors could claim."""
+    listed = blob.get("tensors", {})
+    uses = Counter(t.name for t in tensors if t.quantization is not None and t.name in listed)
+    if shared := [name for name, count in uses.items() if count > 1]:
+        raise InvalidModel(f"Several tensors are called '{shared[0]}': rename them, since widths go by name.")
 
 
 def restore(tensor: Tensor, blob: Mapping[str, Any]) -> Tensor:
@@ -57,12 +63,15 @@ def parse(data: bytes) -> dict[str, Any]:
     """
     try:
         blob = json.loads(data)
-        ours = blob.get("version", VERSION) == VERSION
-        sound = all(isinstance(entry, dict) for entry in blob.get("tensors", {}).values())
+        version = blob.get("version", VERSION)
     except (ValueError, AttributeError, RecursionError) as error:
         raise InvalidModel(f"Metadata '{KEY}' is damaged: {error}") from None
-    if not ours or not sound:
-        raise InvalidModel(f"Metadata '{KEY}' must have version {VERSION}. Received: version={blob.get('version')!r}")
+    if type(version) is not int or version != VERSION:
+        newer = " The file comes from a newer tfcompress: update." if type(version) is int and version > VERSION else ""
+        raise InvalidModel(f"Metadata '{KEY}' must have version {VERSION}. Received: version={version!r}.{newer}")
+    tensors = blob.get("tensors", {})
+    if not isinstance(tensors, dict) or not all(isinstance(entry, dict) for entry in tensors.values()):
+        raise InvalidModel(f"Metadata '{KEY}' is damaged: 'tensors' must map names to objects.")
     return blob
 
 

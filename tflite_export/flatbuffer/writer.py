@@ -1,5 +1,6 @@
 """Graph to flatbuffer. The same graph gives the same bytes, and constants that are equal are stored once."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflite_export.flatbuffer import widths
+from tflite_export.flatbuffer import lut, widths
 from tflite_export.flatbuffer.check import check
 from tflite_export.flatbuffer.errors import InvalidModel
 from tflite_export.flatbuffer.options import OPERATORS, TYPES, UNIONS, complete, table_name, to_table
@@ -70,12 +71,16 @@ def canonical(graph: Graph) -> Graph:
 def _complete(op: Op) -> dict[str, Any]:
     if op.kind not in OPERATORS:
         raise InvalidModel(f"'{op.kind}' is not an operator of the TFLite schema.")
-    extra = {key: op.options[key] for key in (*CUSTOM, "intermediates") if op.options.get(key)}
+    extra = {key: op.options[key] for key in CUSTOM if op.options.get(key)}
     return complete(op.kind, {key: v for key, v in op.options.items() if key not in extra}) | extra
 
 
-def write(graph: Graph) -> bytes:
+def write(graph: Graph, tables: Mapping[int, lut.Lut] | None = None) -> bytes:
     """The flatbuffer of ``graph``.
+
+    Args:
+        graph: What to write.
+        tables: Tensor -> how it is stored by a table of values, for TensorFlow Lite Micro; see ``lut``.
 
     Raises:
         InvalidModel: The graph is inconsistent or cannot be stored; see ``check`` and ``canonical``.
@@ -85,10 +90,14 @@ def write(graph: Graph) -> bytes:
     buffers = _Buffers()
     model = schema.ModelT(version=SCHEMA_VERSION, description=graph.description or None)
     codes: dict[tuple[str, int, str], int] = {}
-    model.subgraphs = [_subgraph(graph, buffers, codes)]
+    model.subgraphs = [_subgraph(graph, buffers, codes, tables or {})]
     model.operatorCodes = [_operator_code(*code) for code in codes]
     model.signatureDefs = [_signature(*graph.signature)] if graph.signature else None
-    model.metadata = [schema.MetadataT(name, buffers.add(data)) for name, data in graph.metadata.items()]
+    metadata = dict(graph.metadata)
+    if tables:
+        values = {t: (buffers.add(table.values), table.bits) for t, table in tables.items()}
+        metadata[lut.KEY] = lut.describe(values)
+    model.metadata = [schema.MetadataT(name, buffers.add(data)) for name, data in sorted(metadata.items())]
     model.buffers = buffers.tables
     size = sum(map(len, buffers.numbers))
     if size > MAX_BYTES:
@@ -101,8 +110,10 @@ def write(graph: Graph) -> bytes:
     return bytes(builder.Output())
 
 
-def _subgraph(graph: Graph, buffers: _Buffers, codes: dict[tuple[str, int, str], int]) -> schema.SubGraphT:
-    tensors = [_tensor(tensor, buffers) for tensor in graph.tensors]
+def _subgraph(
+    graph: Graph, buffers: _Buffers, codes: dict[tuple[str, int, str], int], tables: Mapping[int, lut.Lut]
+) -> schema.SubGraphT:
+    tensors = [_tensor(tensor, buffers, tables.get(index)) for index, tensor in enumerate(graph.tensors)]
     operators = []
     for op in graph.ops:
         code = (op.kind, version(op, graph.tensors), op.options.get("custom_code", ""))
@@ -110,12 +121,14 @@ def _subgraph(graph: Graph, buffers: _Buffers, codes: dict[tuple[str, int, str],
     return schema.SubGraphT(tensors, list(graph.inputs), list(graph.outputs), operators, "main")
 
 
-def _tensor(tensor: Tensor, buffers: _Buffers) -> schema.TensorT:
+def _tensor(tensor: Tensor, buffers: _Buffers, table_of_values: lut.Lut | None) -> schema.TensorT:
     table = schema.TensorT(
         shape=list(tensor.shape), type=TYPES[tensor.dtype], name=tensor.name, isVariable=tensor.is_variable
     )
     table.hasRank = True
-    table.buffer = 0 if tensor.data is None else buffers.add(pack(tensor.data, tensor.dtype))
+    if tensor.data is not None:
+        stored = table_of_values.indices if table_of_values else pack(tensor.data, tensor.dtype)
+        table.buffer = buffers.add(stored)
     if tensor.quantization is not None:
         grid = tensor.quantization
         table.quantization = schema.QuantizationParametersT(
@@ -132,14 +145,14 @@ def _operator_code(kind: str, number: int, custom_code: str) -> schema.OperatorC
 
 def _operator(op: Op, code: int) -> schema.OperatorT:
     table = schema.OperatorT(opcodeIndex=code, inputs=list(op.inputs), outputs=list(op.outputs))
-    options = {key: value for key, value in op.options.items() if key not in (*CUSTOM, "intermediates")}
+    options = {key: value for key, value in op.options.items() if key not in CUSTOM}
     name = table_name(op.kind)
     for field, union in UNIONS:
         if name in union:
             setattr(table, f"{field}Type", union[name])
             setattr(table, field, to_table(op.kind, options))
-    if "intermediates" in op.options:
-        table.intermediates = list(op.options["intermediates"])
+    if op.intermediates:
+        table.intermediates = list(op.intermediates)
     if "custom_options" in op.options:
         table.customOptions = np.frombuffer(op.options["custom_options"], np.uint8)
     return table

@@ -6,7 +6,7 @@ from tfcompress.grid import Grid
 from tfcompress.structure.trace import Call
 from tflite_export.from_keras.builder import Builder
 from tflite_export.from_keras.grids import Unsupported, activation_grid
-from tflite_export.from_keras.pooling import reshape_to
+from tflite_export.from_keras.shapes import reshape_to
 
 
 def input_layer(builder: Builder, call: Call) -> int:

@@ -20,12 +20,14 @@ class Builder:
         draft: The graph.
         tensors: Value -> tensor.
         requested: Path of a layer -> slot -> ``{"bits": b}``, what the model asked for.
+        recurrent: Names of what recurrent layers deliver, in which the rounding of many steps adds up.
     """
 
     def __init__(self) -> None:
         self.draft = Draft()
         self.tensors: dict[Value, int] = {}
         self.requested: dict[str, dict[str, dict[str, int]]] = {}
+        self.recurrent: list[str] = []
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Shape of a tensor."""

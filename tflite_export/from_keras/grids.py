@@ -14,6 +14,7 @@ from tflite_export.ir import Quantization
 from tflite_export.passes.linear import signed_bits
 
 LOW, HIGH = -128, 127
+WIDE_HIGH = 2**15 - 1
 
 
 class Unsupported(ValueError):
@@ -29,7 +30,7 @@ def weight_grid(
         Unsupported: int8 with one scale per output channel cannot hold these numbers exactly.
     """
     if grid.values is not None:
-        scale = np.asarray(codebook_scale(grid.values, slot), np.float32)
+        scale = _codebook_scales(grid.values, slot)
         codes = np.rint(data / scale)
     else:
         scale, codes = np.asarray(grid.scale, np.float32), grid.encode(data) - grid.zero_point
@@ -61,6 +62,12 @@ def _per_channel(
     return np.ascontiguousarray(rows[:, 0], np.float32)
 
 
+def _codebook_scales(values: np.ndarray, slot: str) -> np.ndarray:
+    """The scale of each codebook, in the shape of the slices."""
+    rows = np.reshape(values, (-1, np.shape(values)[-1]))
+    return np.array([codebook_scale(row, slot) for row in rows], np.float32).reshape(np.shape(values)[:-1])
+
+
 def codebook_scale(values: np.ndarray, slot: str) -> float:
     """The largest scale on which all ``values`` are whole numbers of int8, exactly.
 
@@ -85,22 +92,26 @@ def codebook_scale(values: np.ndarray, slot: str) -> float:
 
 
 def activation_grid(grid: Grid) -> Quantization:
-    """The quantisation of a feature map that lies on ``grid``: its codes at the top of int8.
+    """The quantisation of a feature map that lies on ``grid``: its codes at the top of int8, or of int16 beyond 8 bits.
 
     Raises:
-        Unsupported: The grid is not affine with one scale and at most 8 bits.
+        Unsupported: The grid is not affine with one scale, or its codes cannot lie at the top.
     """
     if grid.values is not None or np.size(grid.scale) != 1:
         raise Unsupported("a feature map needs an affine grid with one scale: use a transform with axis=()")
-    if grid.bits > 8:
-        raise Unsupported(f"a feature map of {grid.bits} bits does not fit int8: use 8 bits or fewer")
-    shift = HIGH - grid.high
+    top = HIGH if grid.bits <= 8 else WIDE_HIGH
+    shift = top - grid.high
+    if top == WIDE_HIGH and (shift or grid.zero_point):
+        raise Unsupported(
+            f"a feature map of {grid.bits} bits from code {grid.low} to {grid.high}, where int16 has no zero point and "
+            "saturates at 32767 only: use 16 bits signed, 15 bits unsigned, or 8 bits or fewer"
+        )
     low, zero_point = grid.low + shift, grid.zero_point + shift
-    if not low <= zero_point <= HIGH:
+    if not low <= zero_point <= top:
         raise Unsupported(f"the zero point {grid.zero_point} lies outside of the codes {grid.low} to {grid.high}")
     return Quantization(
         np.float32(grid.scale).reshape(1),
         np.array([zero_point], np.int64),
         bits=grid.bits,
-        low=None if low == LOW else low,
+        low=None if low == -top - 1 else low,
     )

@@ -3,20 +3,23 @@
 It goes to the end even where it meets something that it cannot lower, so that one error names every such layer.
 """
 
+import inspect
 import json
 from typing import Any
 
 import keras
+from keras import tree
 
 from tfcompress.structure.expand import expand
 from tfcompress.structure.groups import core
-from tfcompress.structure.trace import Call, Trace, trace
+from tfcompress.structure.operations import is_operation
+from tfcompress.structure.trace import Call, Trace, Value, trace
 from tfcompress.transform import Transform
 from tfcompress.version import __version__
 from tflite_export.from_keras.border import transform
 from tflite_export.from_keras.builder import Builder, static
 from tflite_export.from_keras.grids import Unsupported
-from tflite_export.from_keras.table import EXPANDED, LOWERINGS, MERGING
+from tflite_export.from_keras.table import EXPANDED, LOWERINGS, MERGING, OPERATIONS, REFUSED
 from tflite_export.ir import Graph
 
 
@@ -61,14 +64,28 @@ def _lowering(call: Call) -> Any:
     layer = core(call.layer)
     if isinstance(layer, Transform):
         return transform
+    if is_operation(layer) and type(layer).__name__ in OPERATIONS:
+        return OPERATIONS[type(layer).__name__]
+    if type(layer) in REFUSED:
+        raise Unsupported(REFUSED[type(layer)])
     if type(layer) not in LOWERINGS:
         bases = [kind.__name__ for kind in LOWERINGS if isinstance(layer, kind)]
         raise Unsupported(f"no lowering for this type{f', a subclass of {bases[0]}' if bases else ''}")
-    if any(argument is True for argument in (*call.args, call.kwargs.get("training"))):
+    asked = any(argument is True for argument in (*call.args, call.kwargs.get("training")))
+    if asked and not _trains_by_default(layer):
         raise Unsupported("called with training=True, which makes inference random; call it without")
     if len(call.inputs) > 1 and type(layer) not in MERGING:
-        raise Unsupported(f"called with {len(call.inputs)} tensors; supported is one")
+        tensors = {key: any(isinstance(v, Value) for v in tree.flatten(value)) for key, value in call.kwargs.items()}
+        named = [f"`{key}`" for key, found in tensors.items() if found]
+        beside = f", {' and '.join(named)} among them" if named else ""
+        raise Unsupported(f"called with {len(call.inputs)} tensors{beside}; supported is one")
     return LOWERINGS[type(layer)]
+
+
+def _trains_by_default(layer: Any) -> bool:
+    """Whether Keras says training=True where nobody asked, and overrules it at inference: image preprocessing."""
+    training = inspect.signature(layer.call).parameters.get("training")
+    return training is not None and training.default is True
 
 
 def _bordered(builder: Builder, calls: Trace, model: Any) -> Graph:
@@ -78,6 +95,7 @@ def _bordered(builder: Builder, calls: Trace, model: Any) -> Graph:
     names = [calls.producer[value].layer.name for value in calls.outputs]
     results = [name if name not in names[:k] else f"{name}_{k}" for k, name in enumerate(names)]
     asked = {"version": 1, "tfcompress": __version__, "layers": builder.requested}
+    asked |= {"recurrent": builder.recurrent} if builder.recurrent else {}
     return Graph(
         tuple(draft.tensors),
         tuple(draft.ops),

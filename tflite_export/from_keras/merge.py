@@ -1,18 +1,46 @@
-"""Layers that merge several tensors: Add (of two; more were expanded into pairs) and Concatenate."""
+"""Layers that merge tensors: two by an element-wise op with broadcasting (more were expanded), any by Concatenate."""
+
+from collections.abc import Callable
+from typing import Any
 
 from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call
 from tflite_export.from_keras.builder import Builder, static
 from tflite_export.from_keras.grids import Unsupported
+from tflite_export.from_keras.shapes import reshape_to
+
+MOST_AXES = 4
+"""Dimensions of tensors that every kernel broadcasts."""
 
 
-def add(builder: Builder, call: Call, *inputs: int) -> int:
-    """Add([a, b]) of two tensors of one shape."""
-    shapes = {builder.shape(x) for x in inputs}
-    if len(inputs) != 2 or len(shapes) != 1:
-        raise Unsupported(f"inputs of the shapes {sorted(shapes)}; supported are two or more of one shape")
-    (shape,) = shapes
-    return builder.emit("ADD", inputs, call.outputs[0].name, shape, fused_activation_function="NONE")
+def elementwise(kind: str, **options: Any) -> Callable[..., int]:
+    """The lowering of a layer on two tensors by the op ``kind``."""
+
+    def lowering(builder: Builder, call: Call, *inputs: int) -> int:
+        (value,) = call.outputs
+        shape = static(value.shape)
+        if len(inputs) != 2:
+            raise Unsupported(f"{len(inputs)} inputs; supported are two or more")
+        aligned = tuple(_aligned(builder, x, len(shape), value.name) for x in inputs)
+        if len(shape) > MOST_AXES and any(builder.shape(x) != shape for x in aligned):
+            raise Unsupported(f"inputs of {len(shape)} dimensions that broadcast; supported are at most {MOST_AXES}")
+        return builder.emit(kind, aligned, value.name, shape, **options)
+
+    return lowering
+
+
+def _aligned(builder: Builder, x: int, rank: int, name: str) -> int:
+    """``x`` with as many dimensions as the result: Keras inserts new ones behind the batch."""
+    shape = builder.shape(x)
+    if len(shape) == rank:
+        return x
+    return reshape_to(builder, x, f"{name}/aligned", (shape[0], *[1] * (rank - len(shape)), *shape[1:]))
+
+
+add = elementwise("ADD", fused_activation_function="NONE")
+subtract = elementwise("SUB", fused_activation_function="NONE")
+multiply = elementwise("MUL", fused_activation_function="NONE")
+maximum, minimum = elementwise("MAXIMUM"), elementwise("MINIMUM")
 
 
 def concatenate(builder: Builder, call: Call, *inputs: int) -> int:

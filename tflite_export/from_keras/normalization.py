@@ -1,5 +1,9 @@
-"""BatchNormalization and Rescaling: one multiplication and one addition per channel, which passes fold away."""
+"""BatchNormalization, Normalization and Rescaling: one multiplication and one addition per channel.
 
+Passes fold them away where a linear op stands in front.
+"""
+
+import keras
 import numpy as np
 
 from tfcompress.compressed import deployed
@@ -18,7 +22,7 @@ def batch_normalization(builder: Builder, call: Call, x: int) -> int:
     gamma = deployed(call.layer, "gamma")[0].astype(np.float64) if layer.scale else np.ones_like(mean)
     beta = deployed(call.layer, "beta")[0].astype(np.float64) if layer.center else np.zeros_like(mean)
     factor = gamma / np.sqrt(variance + layer.epsilon)
-    return _affine(builder, x, factor, beta - mean * factor, call.outputs[0].name)
+    return affine(builder, x, factor, beta - mean * factor, call.outputs[0].name)
 
 
 def rescaling(builder: Builder, call: Call, x: int) -> int:
@@ -30,10 +34,27 @@ def rescaling(builder: Builder, call: Call, x: int) -> int:
         raise Unsupported(
             f"scale={layer.scale}, offset={layer.offset}; supported are numbers and lists of {channels}, one a channel"
         ) from None
-    return _affine(builder, x, factor, offset, call.outputs[0].name)
+    return affine(builder, x, factor, offset, call.outputs[0].name)
 
 
-def _affine(builder: Builder, x: int, factor: np.ndarray, offset: np.ndarray, name: str) -> int:
+def constant_gate(builder: Builder, call: Call, x: int) -> int:
+    """``y = x * factor``, zero for the channels that the gate holds closed."""
+    factor = core(call.layer).factor.astype(np.float64)
+    return affine(builder, x, factor, np.zeros_like(factor), call.outputs[0].name)
+
+
+def normalization(builder: Builder, call: Call, x: int) -> int:
+    """``y = (x - mean) / max(sqrt(variance), epsilon)`` with the statistics that ``adapt`` found; or its inverse."""
+    layer, channels = core(call.layer), builder.shape(x)[-1]
+    if layer.mean is None or np.size(layer.mean) not in (1, channels):
+        raise Unsupported(f"axis={layer.axis}, not adapted or with more statistics than channels; supported is axis=-1")
+    mean, variance = (np.ravel(np.asarray(v, np.float64)) for v in (layer.mean, layer.variance))
+    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    factor, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+    return affine(builder, x, factor + np.zeros(channels), offset + np.zeros(channels), call.outputs[0].name)
+
+
+def affine(builder: Builder, x: int, factor: np.ndarray, offset: np.ndarray, name: str) -> int:
     """``x * factor + offset``, each only where it does something."""
     shape, steps = builder.shape(x), []
     if np.any(factor != 1) or not np.any(offset):

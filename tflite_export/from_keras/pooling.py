@@ -1,4 +1,4 @@
-"""Pooling: windows by MAX_POOL_2D and AVERAGE_POOL_2D, global averages by MEAN."""
+"""Pooling: windows by MAX_POOL_2D and AVERAGE_POOL_2D, global averages by MEAN. Lines are images of one row."""
 
 import numpy as np
 
@@ -6,45 +6,54 @@ from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call
 from tflite_export.from_keras.builder import Builder, static
 from tflite_export.from_keras.checks import channels_last
+from tflite_export.from_keras.grids import Unsupported
+from tflite_export.from_keras.shapes import along, as_image, from_image, image_name, image_shape
 
 
-def max_pooling_2d(builder: Builder, call: Call, x: int) -> int:
-    """MaxPooling2D."""
+def max_pooling(builder: Builder, call: Call, x: int) -> int:
+    """MaxPooling1D and 2D."""
     return _windows(builder, call, "MAX_POOL_2D", x)
 
 
-def average_pooling_2d(builder: Builder, call: Call, x: int) -> int:
-    """AveragePooling2D; like Keras, TFLite averages over the part of a window that lies in the image."""
+def average_pooling(builder: Builder, call: Call, x: int) -> int:
+    """AveragePooling1D and 2D; like Keras, TFLite averages over the part of a window that lies in the image."""
     return _windows(builder, call, "AVERAGE_POOL_2D", x)
 
 
-def global_average_pooling_2d(builder: Builder, call: Call, x: int) -> int:
-    """GlobalAveragePooling2D, by MEAN, which may rescale."""
+def global_average_pooling(builder: Builder, call: Call, x: int) -> int:
+    """GlobalAveragePooling1D and 2D, by MEAN, which may rescale."""
     layer, (value,) = channels_last(core(call.layer)), call.outputs
-    axes = builder.constant(f"{value.name}/axes", np.array([1, 2], np.int32))
+    axes = builder.constant(f"{value.name}/axes", np.arange(1, len(builder.shape(x)) - 1, dtype=np.int32))
     return builder.emit("MEAN", (x, axes), value.name, static(value.shape), keep_dims=layer.keepdims)
 
 
-def global_max_pooling_2d(builder: Builder, call: Call, x: int) -> int:
-    """GlobalMaxPooling2D, by one window as large as the image."""
-    layer, (value,) = channels_last(core(call.layer)), call.outputs
-    _, height, width, channels = builder.shape(x)
-    name = value.name if layer.keepdims else f"{value.name}/window"
-    y = _pool(builder, "MAX_POOL_2D", x, name, (1, 1, 1, channels), (height, width), (1, 1), "VALID")
-    return y if layer.keepdims else reshape_to(builder, y, value.name, static(value.shape))
+def mean_operation(builder: Builder, call: Call, x: int) -> int:
+    """ops.mean over any axes but the batch."""
+    (value,), rank = call.outputs, len(builder.shape(x))
+    axes = sorted(axis % rank for axis in (range(rank) if call.layer.axis is None else call.layer.axis))
+    if 0 in axes:
+        raise Unsupported(f"axis={call.layer.axis}, which holds the batch; supported is every other axis")
+    operand = builder.constant(f"{value.name}/axes", np.array(axes, np.int32))
+    return builder.emit("MEAN", (x, operand), value.name, static(value.shape), keep_dims=bool(call.layer.keepdims))
 
 
-def reshape_to(builder: Builder, x: int, name: str, shape: tuple[int, ...]) -> int:
-    """Appends a RESHAPE; the shape stands in the options and in an operand, as TFLite wants it."""
-    operand = builder.constant(f"{name}/shape", np.array(shape, np.int32))
-    return builder.emit("RESHAPE", (x, operand), name, shape, new_shape=shape)
+def global_max_pooling(builder: Builder, call: Call, x: int) -> int:
+    """GlobalMaxPooling1D and 2D, by one window as large as the image."""
+    _, (value,) = channels_last(core(call.layer)), call.outputs
+    image = as_image(builder, x, value.name)
+    _, height, width, channels = builder.shape(image)
+    shape = static(value.shape)
+    name = value.name if shape == (1, 1, 1, channels) else f"{value.name}/window"
+    y = _pool(builder, "MAX_POOL_2D", image, name, (1, 1, 1, channels), (height, width), (1, 1), "VALID")
+    return from_image(builder, y, value.name, shape)
 
 
 def _windows(builder: Builder, call: Call, kind: str, x: int) -> int:
     layer, (value,) = channels_last(core(call.layer)), call.outputs
-    return _pool(
-        builder, kind, x, value.name, static(value.shape), layer.pool_size, layer.strides, layer.padding.upper()
-    )
+    shape, window, strides = static(value.shape), along(layer.pool_size), along(layer.strides)
+    image, name = as_image(builder, x, value.name), image_name(value.name, shape)
+    y = _pool(builder, kind, image, name, image_shape(shape), window, strides, layer.padding.upper())
+    return from_image(builder, y, value.name, shape)
 
 
 def _pool(

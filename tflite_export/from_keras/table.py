@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from keras import layers
 
+from tfcompress.gating import InformationBottleneck
 from tfcompress.structure.groups import IDENTITY
+from tfcompress.structure.recurrent import ReverseTime
 from tflite_export.from_keras import (
     activation,
     border,
@@ -13,7 +15,10 @@ from tflite_export.from_keras import (
     merge,
     normalization,
     pooling,
+    recurrent,
     reshape,
+    resize,
+    unrolled,
 )
 
 Lowering = Callable[..., int]
@@ -21,28 +26,72 @@ Lowering = Callable[..., int]
 
 LOWERINGS: dict[type, Lowering] = {
     layers.InputLayer: border.input_layer,
-    layers.Conv2D: convolution.conv_2d,
-    layers.DepthwiseConv2D: convolution.depthwise_conv_2d,
+    layers.Conv1D: convolution.conv,
+    layers.Conv2D: convolution.conv,
+    layers.DepthwiseConv1D: convolution.depthwise_conv,
+    layers.DepthwiseConv2D: convolution.depthwise_conv,
+    layers.Conv1DTranspose: convolution.conv_transpose,
+    layers.Conv2DTranspose: convolution.conv_transpose,
     layers.Dense: dense.dense,
     layers.BatchNormalization: normalization.batch_normalization,
     layers.Rescaling: normalization.rescaling,
+    InformationBottleneck: normalization.constant_gate,
+    layers.Normalization: normalization.normalization,
     layers.ReLU: activation.relu,
+    layers.LeakyReLU: activation.leaky_relu,
+    layers.PReLU: activation.prelu,
     layers.Activation: activation.activation,
     layers.Softmax: activation.softmax,
-    layers.MaxPooling2D: pooling.max_pooling_2d,
-    layers.AveragePooling2D: pooling.average_pooling_2d,
-    layers.GlobalAveragePooling2D: pooling.global_average_pooling_2d,
-    layers.GlobalMaxPooling2D: pooling.global_max_pooling_2d,
+    layers.MaxPooling1D: pooling.max_pooling,
+    layers.MaxPooling2D: pooling.max_pooling,
+    layers.AveragePooling1D: pooling.average_pooling,
+    layers.AveragePooling2D: pooling.average_pooling,
+    layers.GlobalAveragePooling1D: pooling.global_average_pooling,
+    layers.GlobalAveragePooling2D: pooling.global_average_pooling,
+    layers.GlobalMaxPooling1D: pooling.global_max_pooling,
+    layers.GlobalMaxPooling2D: pooling.global_max_pooling,
     layers.Add: merge.add,
+    layers.Subtract: merge.subtract,
+    layers.Multiply: merge.multiply,
+    layers.Maximum: merge.maximum,
+    layers.Minimum: merge.minimum,
     layers.Concatenate: merge.concatenate,
     layers.Flatten: reshape.flatten,
     layers.Reshape: reshape.reshape,
-    layers.ZeroPadding2D: reshape.zero_padding_2d,
+    layers.Permute: reshape.permute,
+    layers.ZeroPadding1D: reshape.zero_padding,
+    layers.ZeroPadding2D: reshape.zero_padding,
+    layers.Cropping1D: reshape.cropping,
+    layers.Cropping2D: reshape.cropping,
+    layers.LSTM: recurrent.lstm,
+    layers.GRU: unrolled.gru,
+    layers.SimpleRNN: unrolled.simple_rnn,
+    ReverseTime: recurrent.reverse_time,
+    layers.UpSampling1D: resize.up_sampling_1d,
+    layers.UpSampling2D: resize.up_sampling_2d,
+    layers.Resizing: resize.resizing,
     **dict.fromkeys(IDENTITY, border.identity),
 }
 
-MERGING = (layers.Add, layers.Concatenate)
+OPERATIONS: dict[str, Lowering] = {
+    "Gelu": activation.gelu_operation,
+    "GetItem": reshape.get_item,
+    "Mean": pooling.mean_operation,
+    "Pad": reshape.pad_operation,
+}
+"""The same for operations that no layer computes (``structure/operations.py``), by the name of their class."""
+
+MERGING = (layers.Add, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum, layers.Concatenate)
 """Layers that take any number of tensors; InputLayer takes none, every other layer one."""
 
-EXPANDED = (layers.SeparableConv2D,)
+EXPANDED = (
+    layers.SeparableConv1D, layers.SeparableConv2D, layers.Average, layers.ELU, layers.LayerNormalization,
+    layers.Bidirectional, layers.TimeDistributed,
+)  # fmt: skip
 """Supported too: ``structure/expand.py`` opens them before the walk."""
+
+REFUSED: dict[type, str] = {
+    layers.LayerNormalization: "axis or rms_scaling; supported is the last axis, -1, without rms_scaling",
+    layers.Lambda: "holds Python code that no file can carry; write it with keras.ops or with layers",
+}
+"""Layers that will never be exported, and the way out."""

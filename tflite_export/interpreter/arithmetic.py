@@ -8,6 +8,9 @@ format has no such number; each kernel derives a fixed-point pair from it and ro
     SRDHM  =  floor((a * b + 2**30) / 2**31)                              (round half up)
     RDPOT  =  x / 2**e                                                    (round half away from zero)
 
+Sums of int16 products are int64, and for these ``MBQM64 = floor((x * r + 2**(14 - s)) / 2**(15 - s))`` with the upper
+16 bits ``r`` of ``m`` (`reduced_multiplier`): one rounding, half up.
+
 int32 values wrap around, as they do in the kernels. Whether a scale enters ``r`` as float32 or float64
 differs from op to op and changes the last bits of ``m``: see the kernels.
 
@@ -54,6 +57,11 @@ def rounding_divide_by_power_of_two(x: np.ndarray, exponent: np.ndarray | int) -
     return (x >> exponent) + ((x & mask) > (mask >> 1) + (x < 0))
 
 
+def reduced_multiplier(multiplier: np.ndarray) -> np.ndarray:
+    """The 16 bits of a multiplier that remain for sums in int64: ``min(round(m / 2**16), 2**15 - 1)``."""
+    return np.minimum((np.asarray(multiplier, np.int64) + (1 << 15)) >> 16, 2**15 - 1)
+
+
 def multiply_by_quantized_multiplier(
     x: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
 ) -> np.ndarray:
@@ -72,10 +80,13 @@ ACTIVATIONS: dict[str, tuple[float | None, float | None]] = {
 """Fused activations by schema name: the real bounds between which they clip."""
 
 
-def activation_range(activation: str, scale: np.float32, zero_point: int) -> tuple[int, int]:
-    """The int8 codes between which a fused activation clips. ``CalculateActivationRangeQuantized``.
+def activation_range(
+    activation: str, scale: np.float32, zero_point: int, lowest: int = INT8_LOW, highest: int = INT8_HIGH
+) -> tuple[int, int]:
+    """The codes, from ``lowest`` to ``highest``, between which a fused activation clips.
 
-    The bound ``f`` has the code ``zero_point + round(f / scale)`` with a float32 division.
+    ``CalculateActivationRangeQuantized``: the bound ``f`` has the code ``zero_point + round(f / scale)`` with a
+    float32 division.
     """
 
     def code(bound: float) -> int:
@@ -83,8 +94,8 @@ def activation_range(activation: str, scale: np.float32, zero_point: int) -> tup
 
     low, high = ACTIVATIONS[activation]
     return (
-        INT8_LOW if low is None else max(INT8_LOW, code(low)),
-        INT8_HIGH if high is None else min(INT8_HIGH, code(high)),
+        lowest if low is None else max(lowest, code(low)),
+        highest if high is None else min(highest, code(high)),
     )
 
 

@@ -74,6 +74,19 @@ def _broadcasts_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     )
 
 
+def _counts_time_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    return not op.options.get("time_major")
+
+
+def _splits_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    axes = tensors[op.inputs[0]].data
+    return axes is not None and int(axes.flat[0]) % len(tensors[op.inputs[1]].shape) != 0
+
+
+def _unpacks_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    return op.options.get("axis", 0) % len(tensors[op.inputs[0]].shape) != 0
+
+
 def _has_features(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     return len(tensors[op.inputs[0]].shape) > 1
 
@@ -89,8 +102,12 @@ KEEPS_SAMPLES_APART: dict[str, Callable[[Op, tuple[Tensor, ...]], bool]] = {
     "PAD": _pads_within,
     "PADV2": _pads_within,
     "SOFTMAX": _has_features,
+    "REVERSE_V2": _reduces_within,
+    "SPLIT": _splits_within,
     "STRIDED_SLICE": _takes_all_samples,
     "SUB": _broadcasts_within,
     "TRANSPOSE": _leaves_first_axis,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _counts_time_within,
+    "UNPACK": _unpacks_within,
 }
 """For the ops that work on axes: whether this one leaves the first alone."""

@@ -1,16 +1,20 @@
-"""Elementwise int8 arithmetic that several ops share: broadcasting, tables, the scaled sum of ADD and SUB."""
+"""Elementwise integer arithmetic that several ops share: broadcasting, tables, the scaled sum of ADD and SUB."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from tflite_export.interpreter import fused
-from tflite_export.interpreter.arithmetic import multiply_by_quantized_multiplier, quantize_multiplier
+from tflite_export.interpreter.arithmetic import (
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+    rounding_divide_by_power_of_two,
+)
 from tflite_export.interpreter.operands import Kernel, affine, limits, output, refuse, required
 from tflite_export.ir import STORAGE, Op, Tensor
 
-SPARE_BITS = 20
-"""Left shift of the operands of an int8 ADD: their sums keep this many bits more."""
+SPARE_BITS, WIDE_SPARE_BITS = 20, 15
+"""Left shift of the operands of an int8 or int16 ADD: their sums keep this many bits more."""
 
 
 def flat(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -19,13 +23,14 @@ def flat(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def every_code(dtype: str) -> np.ndarray:
-    """The 256 codes of int8 or uint8 in the order of their bytes: a code modulo 256 is its place."""
-    return np.arange(256).astype(STORAGE[dtype]).astype(np.int64)
+    """All codes of an 8-bit or 16-bit type in the order of their bytes: a code modulo their number is its place."""
+    return np.arange(256 ** np.dtype(STORAGE[dtype]).itemsize).astype(STORAGE[dtype]).astype(np.int64)
 
 
 def looked_up(table: np.ndarray) -> Kernel:
-    """The kernel of an op of one 8-bit input, given its result for `every_code`."""
-    return lambda x: (table[x.view(np.uint8)],)
+    """The kernel of an op of one input, given its result for `every_code`."""
+    places = np.uint8 if len(table) == 256 else np.uint16
+    return lambda x: (table[x.view(places)],)
 
 
 def guarded(op: Op, tensors: Sequence[Tensor], real: float) -> float:
@@ -44,10 +49,10 @@ def requantized_codes(op: Op, tensors: Sequence[Tensor], real: float) -> np.ndar
 
 
 def rectified(op: Op, tensors: Sequence[Tensor], name: str) -> Kernel:
-    """A stand-alone activation on int8: ``clip(MBQM(x - Zx, Sx / Sy) + Zy)``, the multiplier in float32."""
+    """A stand-alone activation on integers: ``clip(MBQM(x - Zx, Sx / Sy) + Zy)``, the multiplier in float32."""
     (scale_in, _), (scale_out, _) = affine(op, required(op, tensors, 0)), affine(op, output(op, tensors))
     codes = requantized_codes(op, tensors, float(scale_in / scale_out))
-    return looked_up(np.clip(codes, *limits(op, tensors, name)[1:]).astype(np.int8))
+    return looked_up(np.clip(codes, *limits(op, tensors, name)[1:]).astype(STORAGE[output(op, tensors).dtype]))
 
 
 def _shifted(real: np.float64, zero_point: int) -> np.ndarray:
@@ -57,7 +62,9 @@ def _shifted(real: np.float64, zero_point: int) -> np.ndarray:
 
 
 def scaled_sum(op: Op, tensors: Sequence[Tensor], sign: int) -> Kernel:
-    """``a + sign * b`` on int8: see ``kernels/add.py`` for the equation."""
+    """``a + sign * b`` on integers: see ``kernels/add.py`` for the equation."""
+    if output(op, tensors).dtype == "int16":
+        return wide_sum(op, tensors, sign)
     (scale_a, zero_a), (scale_b, zero_b) = (affine(op, required(op, tensors, k)) for k in (0, 1))
     scale, _ = affine(op, output(op, tensors))
     twice = np.float64(np.float32(2) * max(scale_a, scale_b))
@@ -71,5 +78,45 @@ def scaled_sum(op: Op, tensors: Sequence[Tensor], sign: int) -> Kernel:
         y = np.empty(np.broadcast_shapes(a.shape, b.shape), np.int8)
         fused.add(flat(a.view(np.uint8), y.shape), flat(b.view(np.uint8), y.shape), *tables, rule, y.reshape(-1))
         return (y,)
+
+    return run
+
+
+def wide_sum(op: Op, tensors: Sequence[Tensor], sign: int) -> Kernel:
+    """``a + sign * b`` on int16: as on int8, or by one shift where all steps are powers of two and the op says so."""
+    scales = [affine(op, t)[0] for t in (required(op, tensors, 0), required(op, tensors, 1), output(op, tensors))]
+    _, low, high = limits(op, tensors)
+    if op.options.get("pot_scale_int16", True) and all(np.frexp(scale)[0] == 0.5 for scale in scales):
+        return _shifted_sum(op, tensors, sign, scales)
+    scale_a, scale_b, scale = scales
+    twice = np.float64(np.float32(2) * max(scale_a, scale_b))
+    real = twice / np.float64(np.float32(1 << WIDE_SPARE_BITS) * scale)
+    if real >= 1 and sign > 0:
+        least = twice / 2**WIDE_SPARE_BITS
+        refuse(op, output(op, tensors), f"the output scale must be over {least:.3g}. Received: {scale}")
+    pairs = [quantize_multiplier(guarded(op, tensors, r)) for r in (scale_a / twice, scale_b / twice, real)]
+
+    def run(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:
+        shifted = (x.astype(np.int64) << WIDE_SPARE_BITS for x in (a, b))
+        scaled = [multiply_by_quantized_multiplier(x, *pair) for x, pair in zip(shifted, pairs)]
+        codes = multiply_by_quantized_multiplier(scaled[0] + sign * scaled[1], *pairs[2])
+        return (np.clip(codes, low, high).astype(np.int16),)
+
+    return run
+
+
+def _shifted_sum(op: Op, tensors: Sequence[Tensor], sign: int, scales: Sequence[np.float32]) -> Kernel:
+    """``sat(RDPOT(a, e_a) + sign * RDPOT(b, e_b))``, where one operand has the step of the result."""
+    exponents = [int(np.log2(scales[2] / scale)) for scale in scales[:2]]
+    if min(exponents) != 0:
+        wanted = "one input must have the scale of the output, the other none that is larger"
+        refuse(op, output(op, tensors), f"{wanted}. Received: {scales}. Set pot_scale_int16 to False")
+    if len({required(op, tensors, 0).shape, required(op, tensors, 1).shape, output(op, tensors).shape}) > 1:
+        refuse(op, output(op, tensors), "LiteRT aborts on operands of different shapes. Set pot_scale_int16 to False")
+    _, low, high = limits(op, tensors)
+
+    def run(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:
+        a, b = (rounding_divide_by_power_of_two(x.astype(np.int64), e) for x, e in zip((a, b), exponents))
+        return (np.clip(a + sign * b, low, high).astype(np.int16),)
 
     return run

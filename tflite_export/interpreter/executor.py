@@ -12,12 +12,19 @@ import numpy as np
 from tflite_export.interpreter.batching import batchable
 from tflite_export.interpreter.kernels import KERNELS
 from tflite_export.interpreter.operands import Kernel, UnsupportedOp
-from tflite_export.ir import STORAGE, Graph, Op
+from tflite_export.ir import STORAGE, Graph, Op, Tensor
 
 Observer = Callable[[int, np.ndarray], np.ndarray]
 
+State = dict[int, np.ndarray]
+"""Values of the tensors that stay from run to run, by index."""
+
 DYNAMIC_BATCH = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "TILE", "FILL", "BROADCAST_TO")
 """Ops that the stock converter emits for plain layers only because the batch is of unknown size."""
+
+
+SEVERAL_OUTPUTS = ("SPLIT", "UNPACK")
+"""Ops that take a tensor apart; every other has one output."""
 
 
 class Executor:
@@ -37,21 +44,30 @@ class Executor:
         self.batchable = batchable(graph)
         self._constants = {k: tensor.data for k, tensor in enumerate(graph.tensors) if tensor.data is not None}
         last = {index: position for position, op in enumerate(graph.ops) for index in (*op.inputs, *op.outputs)}
-        kept = {*graph.outputs, *self._constants, -1}
+        self._variables = [k for k, tensor in enumerate(graph.tensors) if tensor.is_variable]
+        kept = {*graph.outputs, *self._constants, *self._variables, -1}
         self._dead = [
             [k for k in {*op.inputs, *op.outputs} if last[k] == position and k not in kept]
             for position, op in enumerate(graph.ops)
         ]
 
     def run(
-        self, inputs: Sequence[np.ndarray], observe: Observer | None = None, keep: bool = False
+        self,
+        inputs: Sequence[np.ndarray],
+        observe: Observer | None = None,
+        keep: bool = False,
+        state: State | None = None,
     ) -> dict[int, np.ndarray]:
         """Computes the outputs.
 
         Args:
             inputs: One array per graph input, of its type and shape; or all with N samples where the graph says 1.
             observe: Called with the index and value of each op output as it is computed; what it returns is used on.
-            keep: Returns every tensor, constants included, not the outputs only.
+                Called also with each variable that an op changed and all the values that it took, (N, steps, units);
+                what it returns then does not matter.
+            keep: Returns every tensor, constants and variables included, not the outputs only.
+            state: Where variables start, from `initial_state` for as many samples, brought up to date. None (default)
+                lets every sample start afresh.
 
         Returns:
             Arrays by tensor index.
@@ -60,25 +76,40 @@ class Executor:
             ValueError: Number, type or shape of the inputs do not fit the graph.
         """
         samples = self._samples(inputs)
+        state = self.initial_state(samples or 1) if state is None else state
         if samples is None or self.batchable:
-            return self._run(inputs, observe, keep, skip=0 if samples is None else 1)
-        runs = [self._run([x[k : k + 1] for x in inputs], observe, keep) for k in range(samples)]
+            return self._run(inputs, observe, keep, state, skip=0 if samples is None else 1)
+        states = [{index: value[k : k + 1] for index, value in state.items()} for k in range(samples)]
+        runs = [self._run([x[k : k + 1] for x in inputs], observe, keep, own) for k, own in enumerate(states)]
+        state.update({index: np.concatenate([own[index] for own in states]) for index in state})
         return {
             index: value if index in self._constants else np.concatenate([run[index] for run in runs])
             for index, value in runs[0].items()
         }
 
+    def initial_state(self, samples: int = 1) -> State:
+        """The variables as the runtime resets them: int8 ones to their zero point, others to 0.
+
+        Args:
+            samples: How many samples run at once where the graph was made for one.
+        """
+        return {index: _reset(self.graph.tensors[index], samples) for index in self._variables}
+
     def _run(
-        self, inputs: Sequence[np.ndarray], observe: Observer | None, keep: bool, skip: int = 0
+        self, inputs: Sequence[np.ndarray], observe: Observer | None, keep: bool, state: State, skip: int = 0
     ) -> dict[int, np.ndarray]:
         """``skip`` is 1 if first axes may be longer than the graph says, for a batch runs at once."""
-        values = dict(self._constants)
+        values = self._constants | state
         values.update(zip(self.graph.inputs, inputs))
         for op, kernel, dead in zip(self.graph.ops, self._kernels, self._dead):
             results = kernel(*(values[k] if k >= 0 else None for k in op.inputs))
             for index, value in zip(op.outputs, results):
                 self._check(op, index, value, skip)
                 values[index] = value if observe is None else observe(index, value)
+            for index, taken in zip((k for k in op.inputs if k in state), results[len(op.outputs) :]):
+                values[index] = state[index] = taken[:, -1].reshape(state[index].shape)
+                if observe is not None:
+                    observe(index, taken)
             if not keep:
                 for index in dead:
                     del values[index]
@@ -113,8 +144,16 @@ class Executor:
         return samples
 
 
+def _reset(tensor: Tensor, samples: int) -> np.ndarray:
+    sizes = (samples, *tensor.shape[1:]) if tensor.shape[:1] == (1,) else tensor.shape
+    grid = tensor.quantization
+    zero = grid.zero_point[0] if grid is not None and tensor.dtype == "int8" else 0
+    return np.full(sizes, zero, STORAGE[tensor.dtype])
+
+
 def _check_flow(graph: Graph) -> None:
-    known = {-1, *graph.inputs, *(k for k, tensor in enumerate(graph.tensors) if tensor.data is not None)}
+    there = (k for k, tensor in enumerate(graph.tensors) if tensor.data is not None or tensor.is_variable)
+    known = {-1, *graph.inputs, *there}
     for reader, read, made in [*((op.kind, op.inputs, op.outputs) for op in graph.ops), ("", graph.outputs, ())]:
         for index in read:
             if index not in known:
@@ -127,7 +166,7 @@ def _prepare(graph: Graph, op: Op) -> Kernel:
     if op.kind not in KERNELS:
         hint = " Convert the model with a fixed batch of 1, which does without it." if op.kind in DYNAMIC_BATCH else ""
         raise UnsupportedOp(f"No kernel for {op.kind}, which makes {names}.{hint} Supported: {', '.join(KERNELS)}")
-    if len(names) != 1 or not op.inputs:
+    if not names or (len(names) > 1 and op.kind not in SEVERAL_OUTPUTS) or not op.inputs:
         raise UnsupportedOp(f"{op.kind} must have inputs and one output. Received: {op.inputs} and {names}")
     kernel = KERNELS[op.kind](op, graph.tensors)
     try:

@@ -4,16 +4,17 @@ Numba keeps what it compiled beside this file and renews it when this file chang
 as a constant therefore stands here too.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from tflite_export.interpreter.arithmetic import quantize_multiplier
+from tflite_export.interpreter.arithmetic import quantize_multiplier, reduced_multiplier
 
 
 class Rescale(NamedTuple):
-    """From int32 accumulators to int8 codes, ``clip(MBQM(x + bias) + zero_point)``, made ready for a fused pass.
+    """From int32 accumulators to codes, ``clip(MBQM(x + bias) + zero_point)``, made ready for a fused pass.
 
     Attributes:
         table: int32 (6, channels), one row per name in ``BIAS`` to ``RIGHT``. With ``s`` the shift of a channel:
@@ -54,7 +55,7 @@ def rescale_by(reals: np.ndarray | float, limits: tuple[int, int, int], bias: np
 @njit(cache=True, inline="always")
 def _rescale(
     x: np.int32, channel: int, table: np.ndarray, zero_point: np.int32, low: np.int32, high: np.int32
-) -> np.int8:
+) -> np.int32:
     """MBQM, zero point, clip, in wrapping int32; ``* power`` is the shift to the left.
 
     The rule comes in parts, as `Rescale` has them: taken apart inside a loop, it would keep that from being vectorised.
@@ -63,7 +64,7 @@ def _rescale(
     value = np.int32((np.int64(shifted) * np.int64(table[MULTIPLIER, channel]) + (1 << 30)) >> 31)
     up = (value & table[MASK, channel]) > np.int32(table[HALF, channel] + np.int32(value < 0))
     code = np.int32((value >> table[RIGHT, channel]) + np.int32(up) + zero_point)
-    return np.int8(min(max(code, low), high))
+    return min(max(code, low), high)
 
 
 @njit(cache=True)
@@ -76,19 +77,75 @@ def requantize(accumulator: np.ndarray, rule: Rescale, out: np.ndarray) -> None:
             out[row, c] = _rescale(np.int32(accumulator[row, c]), c, table, zero_point, low, high)
 
 
+@njit(cache=True, inline="always")
+def _away(value: np.float64) -> np.float64:
+    """The nearest whole number, halves away from zero."""
+    whole = np.trunc(value)
+    return whole + np.copysign(1.0 if abs(value - whole) >= 0.5 else 0.0, value)
+
+
 @njit(cache=True)
 def requantize_double(
     accumulator: np.ndarray, bias: np.ndarray, real: np.ndarray, limits: tuple[int, int, int], out: np.ndarray
 ) -> None:
-    """``out = clip(round((accumulator + bias) * real) + zero_point)`` in float64, halves away from zero."""
+    """``out = clip(round((accumulator + bias) * real) + zero_point)`` in float64; the sum is an int32, which wraps."""
     zero_point, low, high = limits
     rows, channels = accumulator.shape
     for row in range(rows):
         for channel in range(channels):
-            value = np.float64(np.int32(np.int32(accumulator[row, channel]) + bias[channel])) * real[channel]
-            whole = np.trunc(value)
-            whole += np.copysign(1.0 if abs(value - whole) >= 0.5 else 0.0, value)
+            total = np.int32(np.int32(accumulator[row, channel]) + bias[channel])
+            whole = _away(np.float64(total) * real[channel])
             out[row, channel] = min(max(np.int64(whole) + zero_point, low), high)
+
+
+@njit(cache=True)
+def requantize_double_wide(
+    accumulator: np.ndarray, bias: np.ndarray, real: np.ndarray, limits: tuple[int, int, int], out: np.ndarray
+) -> None:
+    """The same with sums in int64; ``accumulator`` holds whole numbers in float64."""
+    zero_point, low, high = limits
+    rows, channels = accumulator.shape
+    for row in range(rows):
+        for channel in range(channels):
+            total = np.int64(accumulator[row, channel]) + bias[channel]
+            whole = _away(np.float64(total) * real[channel])
+            out[row, channel] = min(max(np.int64(whole) + zero_point, low), high)
+
+
+class WideRescale(NamedTuple):
+    """From int64 accumulators to int16 codes, ``clip(MBQM64(x + bias))``, made ready for a fused pass.
+
+    Attributes:
+        bias: int64 (channels,).
+        multiplier: The multipliers of 16 bits, int64 (channels,).
+        right: By how many bits to shift to the right, int64 (channels,).
+        low: Lowest code.
+        high: Highest code.
+    """
+
+    bias: np.ndarray
+    multiplier: np.ndarray
+    right: np.ndarray
+    low: int
+    high: int
+
+
+def rescale_wide(reals: np.ndarray, limits: tuple[int, int, int], bias: np.ndarray) -> WideRescale:
+    """Prepares MBQM64 for the real multipliers ``reals`` (float64, one per channel); the zero point is 0."""
+    multipliers, shifts = np.array([quantize_multiplier(float(real)) for real in reals], np.int64).T
+    return WideRescale(bias.astype(np.int64), reduced_multiplier(multipliers), 15 - shifts, *limits[1:])
+
+
+@njit(cache=True)
+def requantize_wide(accumulator: np.ndarray, rule: WideRescale, out: np.ndarray) -> None:
+    """``out = rescale(accumulator)``, rows by channels; the accumulator holds whole numbers in float64."""
+    bias, multiplier, right, low, high = rule
+    rows, channels = accumulator.shape
+    for row in range(rows):
+        for c in range(channels):
+            total = (np.int64(accumulator[row, c]) + bias[c]) * multiplier[c]
+            code = np.int32((total + (np.int64(1) << (right[c] - 1))) >> right[c])  # wraps, as the kernel's does
+            out[row, c] = min(max(np.int64(code), low), high)
 
 
 @njit(cache=True)
@@ -124,8 +181,74 @@ def add(a: np.ndarray, b: np.ndarray, table_a: np.ndarray, table_b: np.ndarray, 
 
 @njit(cache=True)
 def multiply(a: np.ndarray, b: np.ndarray, zero_a: int, zero_b: int, rule: Rescale, out: np.ndarray) -> None:
-    """``out = rescale((a - zero_a) * (b - zero_b))`` over flat int8 arrays."""
+    """``out = rescale((a - zero_a) * (b - zero_b))`` over flat arrays of codes."""
     table, zero_point, low, high = rule
     for k in range(out.size):
         product = np.int32((np.int64(a[k]) - zero_a) * (np.int64(b[k]) - zero_b))
         out[k] = _rescale(product, 0, table, zero_point, low, high)
+
+
+@njit(cache=True)
+def _erfc(x: np.ndarray, out: np.ndarray) -> None:
+    for k in range(out.size):
+        out[k] = math.erfc(np.float64(x[k]))
+
+
+def erfc(x: np.ndarray) -> np.ndarray:
+    """``1 - erf(x)`` of float32 values, computed in float64 and rounded to float32."""
+    y = np.empty(x.shape, np.float32)
+    _erfc(np.ascontiguousarray(x).reshape(-1), y.reshape(-1))
+    return y
+
+
+@njit(cache=True)
+def lstm_step(
+    inputs: np.ndarray,
+    sums: np.ndarray,
+    rule: Rescale,
+    functions: tuple[np.ndarray, np.ndarray, np.ndarray],
+    cell_rule: tuple[int, int],
+    hidden: Rescale,
+    cell: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """One step in time of an int8 LSTM; see ``kernels/unidirectional_sequence_lstm.py`` for the equations.
+
+    Args:
+        inputs: What the input adds to the gates, int16 (samples, 4 units), gates in the order i, f, c, o.
+        sums: Products of the last output with the recurrent weights, whole numbers of that shape.
+        rule: From ``sums`` to gates, not yet saturated to int16.
+        functions: Tables of logistic and tanh of Q3.12 and tanh of the cell state, int16 (65536,).
+        cell_rule: Right shift of ``i * g``, and the largest magnitude of the cell state, 0 for none.
+        hidden: From ``o * tanh(c)`` to the code of the output.
+        cell: Cell state, int16 (samples, units); changed.
+        out: The output, int8 (samples, units).
+    """
+    logistic, tanh, tanh_of_cell = functions
+    table, zero, lowest, highest = rule
+    hidden_table, zero_point, low, high = hidden
+    shift, clip = cell_rule
+    samples, units = cell.shape
+    gates = np.empty(4 * units, np.uint16)
+    for n in range(samples):
+        for k in range(4 * units):
+            gate = _rescale(np.int32(sums[n, k]), k, table, zero, lowest, highest) + inputs[n, k]
+            gates[k] = np.uint16(min(max(gate, -32768), 32767))
+        for k in range(units):
+            i, f = np.int32(logistic[gates[k]]), np.int32(logistic[gates[k + units]])
+            g, o = np.int32(tanh[gates[k + 2 * units]]), np.int32(logistic[gates[k + 3 * units]])
+            c = _rounded_shift(f * np.int32(cell[n, k]), 15) + _rounded_shift(i * g, shift)
+            c = min(max(c, -32768), 32767)
+            if clip > 0:
+                c = min(max(c, -clip), clip)
+            cell[n, k] = c
+            product = np.int32(o * np.int32(tanh_of_cell[np.uint16(c)]))
+            out[n, k] = _rescale(product, 0, hidden_table, zero_point, low, high)
+
+
+@njit(cache=True, inline="always")
+def _rounded_shift(x: Any, bits: int) -> Any:
+    """RDPOT."""
+    mask = (np.int64(1) << bits) - 1
+    up = (np.int64(x) & mask) > (mask >> 1) + np.int64(x < 0)
+    return (np.int64(x) >> bits) + np.int64(up)

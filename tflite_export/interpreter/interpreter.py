@@ -17,7 +17,7 @@ import numpy as np
 
 from tflite_export.flatbuffer import read
 from tflite_export.interpreter.details import details
-from tflite_export.interpreter.executor import Executor
+from tflite_export.interpreter.executor import Executor, State
 from tflite_export.interpreter.prediction import decode, encode
 from tflite_export.interpreter.signature import SignatureRunner
 from tflite_export.interpreter.threads import Threads
@@ -61,18 +61,24 @@ class Interpreter:
         self._keep = experimental_preserve_all_tensors
         self._samples: int | None = None
         self._values: dict[int, np.ndarray] | None = None
+        self._state: State = {}
 
     def allocate_tensors(self) -> None:
-        """Makes the inputs and outputs, zeros until they are set or computed."""
+        """Makes the inputs and outputs, zeros until they are set or computed, and the state, at its start."""
         if self._values is None:
+            self._state = self._executor.initial_state(self._samples or 1)
             ends = {*self._graph.inputs, *self._graph.outputs}
             constants = {k: tensor.data for k, tensor in enumerate(self._graph.tensors) if tensor.data is not None}
-            self._values = {
+            zeros: dict[int, np.ndarray] = {
                 k: np.zeros(self._shape(k), STORAGE[self._graph.tensors[k].dtype]) for k in ends
-            } | constants
+            }
+            self._values = zeros | constants | self._state
 
     def invoke(self) -> None:
         """Computes the outputs from the inputs.
+
+        The state of an LSTM goes on from the last call, whether or not the Keras layer was stateful; LiteRT does the
+        same. Call ``reset_all_variables`` in front of each new sequence.
 
         Raises:
             RuntimeError: ``allocate_tensors`` was not called, or not since the last resize.
@@ -80,10 +86,14 @@ class Interpreter:
         if self._values is None:
             raise RuntimeError("Invoke called on model that is not ready. Call allocate_tensors() first.")
         with self._threads.limit():
-            self._values.update(self._executor.run([self._values[k] for k in self._graph.inputs], keep=self._keep))
+            inputs = [self._values[k] for k in self._graph.inputs]
+            self._values.update(self._executor.run(inputs, keep=self._keep, state=self._state))
+        self._values.update(self._state)
 
     def predict(self, batch: np.ndarray | Sequence[np.ndarray], batch_size: int = 32) -> Any:
         """Runs a whole set of samples, many at a time; needs no ``allocate_tensors`` and leaves the tensors alone.
+
+        Every sample is a sequence of its own: an LSTM starts it from zeros, as a Keras layer does that is not stateful.
 
         Args:
             batch: One array per input, or the array itself if there is one input; samples along the first axis.
@@ -182,7 +192,10 @@ class Interpreter:
         return 1
 
     def reset_all_variables(self) -> None:
-        """Nothing to do: no op here keeps a state."""
+        """Puts the state of LSTMs back to zero, as in front of a new sequence."""
+        if self._values is not None:
+            self._state = self._executor.initial_state(self._samples or 1)
+            self._values.update(self._state)
 
     def get_signature_list(self) -> dict[str, dict[str, list[str]]]:
         """Names of arguments and results by signature."""

@@ -6,7 +6,7 @@ from typing import NoReturn
 import numpy as np
 
 from tflite_export.interpreter.arithmetic import ACTIVATIONS, activation_range
-from tflite_export.ir import Op, Quantization, Tensor
+from tflite_export.ir import STORAGE, Op, Quantization, Tensor
 
 Kernel = Callable[..., tuple[np.ndarray, ...]]
 """What ``prepare(op, tensors)`` returns: takes the op's inputs (None for an absent one), returns its outputs."""
@@ -61,11 +61,16 @@ def output(op: Op, tensors: Sequence[Tensor]) -> Tensor:
     return tensors[op.outputs[0]]
 
 
-def common_type(op: Op, tensors: Sequence[Tensor], *positions: int) -> str:
-    """The type, "float32" or "int8", that the inputs at ``positions`` and the output all have."""
+NARROW = ("float32", "int8")
+WIDE = (*NARROW, "int16")
+"""Types of ops without and with a kernel for int16 feature maps."""
+
+
+def common_type(op: Op, tensors: Sequence[Tensor], *positions: int, types: Sequence[str] = NARROW) -> str:
+    """The type, one of ``types``, that the inputs at ``positions`` and the output all have."""
     first, *rest = [*(required(op, tensors, position) for position in positions), output(op, tensors)]
-    if first.dtype not in ("float32", "int8"):
-        refuse_type(op, first, "float32 or int8")
+    if first.dtype not in types:
+        refuse_type(op, first, " or ".join(types))
     for tensor in rest:
         if tensor.dtype != first.dtype:
             refuse_type(op, tensor, first.dtype)
@@ -77,7 +82,8 @@ def grid(op: Op, tensor: Tensor) -> Quantization:
     if tensor.quantization is None:
         refuse(op, tensor, "expected a scale and a zero point. Quantise it")
     if not np.all(np.isfinite(tensor.quantization.scale) & (tensor.quantization.scale > 0)):
-        refuse(op, tensor, f"scales must be positive and finite. Received: {tensor.quantization.scale}")
+        wrong = tensor.quantization.scale[~(tensor.quantization.scale > 0) | np.isinf(tensor.quantization.scale)]
+        refuse(op, tensor, f"scales must be positive and finite. Received: {wrong[0]} and {len(wrong) - 1} more")
     return tensor.quantization
 
 
@@ -86,7 +92,16 @@ def affine(op: Op, tensor: Tensor) -> tuple[np.float32, int]:
     whole = grid(op, tensor)
     if len(whole.scale) != 1:
         refuse(op, tensor, f"expected one scale. Received: {len(whole.scale)}. Quantise it per tensor")
+    if tensor.dtype == "int16" and whole.zero_point[0]:
+        refuse(op, tensor, f"int16 feature maps have zero point 0. Received: {whole.zero_point[0]}")
     return np.float32(whole.scale[0]), int(whole.zero_point[0])
+
+
+def expect_shape(op: Op, tensors: Sequence[Tensor], shape: tuple[int, ...]) -> None:
+    """Refuses an output that does not have the ``shape`` that inputs and options make, before much is computed."""
+    y = output(op, tensors)
+    if y.shape != shape:
+        refuse(op, y, f"inputs and options make it {shape}. Repair the file")
 
 
 def activation(op: Op, tensors: Sequence[Tensor]) -> str:
@@ -98,7 +113,7 @@ def activation(op: Op, tensors: Sequence[Tensor]) -> str:
 
 
 def limits(op: Op, tensors: Sequence[Tensor], name: str | None = None) -> tuple[int, int, int]:
-    """Zero point of the int8 output, lowest and highest code that an activation (or else the fused one) lets through.
+    """Zero point of the integer output, lowest and highest code that an activation (else the fused one) lets through.
 
     LiteRT refuses a scale so small that the code of a bound leaves int32.
     """
@@ -107,16 +122,17 @@ def limits(op: Op, tensors: Sequence[Tensor], name: str | None = None) -> tuple[
     name = name or activation(op, tensors)
     if any(abs(bound / float(scale)) > 2.0**31 for bound in ACTIVATIONS[name] if bound):
         refuse(op, y, f"the scale is too small for {name}. Received: scale={scale}")
-    return zero_point, *activation_range(name, scale, zero_point)
+    ends = np.iinfo(STORAGE[y.dtype])
+    return zero_point, *activation_range(name, scale, zero_point, int(ends.min), int(ends.max))
 
 
 def same_grid(op: Op, tensors: Sequence[Tensor], *positions: int) -> None:
-    """Refuses an int8 input, of those at ``positions``, whose scale or zero point is not exactly the output's."""
+    """Refuses an integer input, of those at ``positions``, whose scale or zero point is not exactly the output's."""
     y = output(op, tensors)
     for x in (required(op, tensors, position) for position in positions):
         if x.dtype != y.dtype:
             refuse_type(op, x, y.dtype)
-        if x.dtype == "int8" and affine(op, x) != affine(op, y):
+        if x.dtype in ("int8", "int16") and affine(op, x) != affine(op, y):
             (scale, zero_point), (wanted, wanted_zero) = affine(op, x), affine(op, y)
             expected = f"expected the scale and zero point of {y.name!r}, {wanted} and {wanted_zero}"
             refuse(op, x, f"{expected}. Received: {scale} and {zero_point}. Insert a QUANTIZE")

@@ -37,3 +37,14 @@ class ExactProduct:
         for where, weights in rest:
             total += (x[:, where] @ weights).astype(np.int32)
         return total
+
+
+class WideProduct:
+    """``x @ weights`` for int16 codes ``x`` (rows, K), by the float64 BLAS, which is exact up to sums of 2**53."""
+
+    def __init__(self, weights: np.ndarray):
+        self.weights = weights.astype(np.float64)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """The product as whole numbers in float64."""
+        return x.astype(np.float64) @ self.weights

@@ -6,7 +6,7 @@
 int32 wraps, so moving it changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,10 +15,15 @@ from tflite_export.interpreter import operands as of
 from tflite_export.interpreter.operands import refuse, required
 from tflite_export.ir import Op, Tensor
 
+UNPACKED = {"float32": ("float32",), "int8": ("int8", "int4"), "int16": ("int8",)}
+"""Type of a convolution's input -> the types of its filters."""
 
-def weights(op: Op, tensors: Sequence[Tensor], rank: int, types: tuple[str, ...] = ("int8", "int4")) -> np.ndarray:
-    """The constant weights: float32 if the input is, else of one of ``types``."""
-    weight, expected = required(op, tensors, 1), types if of.common_type(op, tensors, 0) == "int8" else ("float32",)
+
+def weights(
+    op: Op, tensors: Sequence[Tensor], rank: int, types: Mapping[str, tuple[str, ...]] = UNPACKED
+) -> np.ndarray:
+    """The constant weights, of one of the ``types`` that go with the type of the input."""
+    weight, expected = required(op, tensors, 1), types[of.common_type(op, tensors, 0, types=of.WIDE)]
     if weight.dtype not in expected:
         of.refuse_type(op, weight, " or ".join(expected))
     if len(weight.shape) != rank or 0 in weight.shape:
@@ -46,6 +51,33 @@ def rescale(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> fused.Rescal
     if real.max() >= 2.0**30:
         refuse(op, y, f"the scale is too small for the accumulator: ratio {real.max():.3g} must be below 2**30")
     return fused.rescale_by(real, of.limits(op, tensors), folded_bias(op, tensors, sums))
+
+
+def rescale_wide(op: Op, tensors: Sequence[Tensor], channels: int) -> fused.WideRescale:
+    """The fixed-point rule of a convolution of int16 with an int64 bias."""
+    weight, y = required(op, tensors, 1), of.output(op, tensors)
+    if np.any(of.grid(op, weight).zero_point):
+        refuse(op, weight, "weights must have zero point 0")
+    real = real_multipliers(op, tensors, channels)
+    if real.max() >= 2.0**7:
+        refuse(op, y, f"the scale is too small for the accumulator: ratio {real.max():.3g} must be below 2**7")
+    return fused.rescale_wide(real, of.limits(op, tensors), wide_bias(op, tensors, channels))
+
+
+def wide_bias(op: Op, tensors: Sequence[Tensor], channels: int) -> np.ndarray:
+    """The bias of an op on int16: int64, or int32 if the op says so, without which LiteRT would read past its end."""
+    bias = of.operand(op, tensors, 2)
+    if bias is None:
+        return np.zeros(channels, np.int64)
+    declared = op.options.get("quantized_bias_type", "float32")
+    expected = declared if declared != "float32" else "int64"
+    if bias.dtype not in ("int32", "int64") or bias.dtype != expected:
+        refuse(op, bias, f"expected a bias of type {expected}, as quantized_bias_type is {declared}")
+    if bias.data is None or bias.data.size != channels:
+        refuse(op, bias, f"expected a constant bias of {channels} entries")
+    if np.any(np.abs(bias.data.astype(np.float64)) >= 2.0**46):
+        refuse(op, bias, "a bias of 2**46 or more leaves no room for the products")
+    return bias.data.reshape(-1)
 
 
 def folded_bias(op: Op, tensors: Sequence[Tensor], sums: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ def pool_windows(op: Op, x: Tensor) -> Windows:
 def pool_limits(op: Op, tensors: Sequence[Tensor]) -> tuple[float, float]:
     """Between which values, codes if quantised, the fused activation of a pooling op clips."""
     y, name = output(op, tensors), activation(op, tensors)
-    if y.dtype == "int8":
+    if y.dtype in ("int8", "int16"):
         return limits(op, tensors)[1:]
     low, high = ACTIVATIONS[name]
     return -np.inf if low is None else low, np.inf if high is None else high

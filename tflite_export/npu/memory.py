@@ -68,6 +68,7 @@ def traffic(graph: Graph, op: Op, cost: Cost, fits: bool, resident: frozenset[in
     in_bytes, out_bytes = (sum(map_bytes(t, machine.memory.layout) for t in maps) for maps in (inputs, outputs))
     return replace(
         moved,
+        weight_bytes=moved.weight_bytes + whole_bursts(cost.reread_bytes, machine.memory.dram_burst_bytes),
         input_bytes=moved.input_bytes if inputs else 0,
         output_bytes=moved.output_bytes if outputs else 0,
         first_bytes=ceil_div(in_bytes, cost.work.input_parts) + ceil_div(weight_bytes, cost.work.weight_parts),
@@ -88,8 +89,9 @@ def _once(inputs: Sequence[Tensor], weight_bytes: int, outputs: Sequence[Tensor]
 
 
 def feature_maps(graph: Graph, indices: Sequence[int]) -> list[int]:
-    """Those of ``indices`` that name tensors computed at run time, each once."""
-    return [i for i in dict.fromkeys(indices) if i >= 0 and graph.tensors[i].data is None]
+    """Those of ``indices`` that name tensors computed at run time, each once; state belongs to its op."""
+    found = [i for i in dict.fromkeys(indices) if i >= 0 and graph.tensors[i].data is None]
+    return [i for i in found if not graph.tensors[i].is_variable]
 
 
 def _places(graph: Graph, costs: Sequence[Cost]) -> dict[int, int]:

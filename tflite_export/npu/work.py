@@ -48,6 +48,7 @@ class Cost:
         weights: Constants that the op reads.
         loops: Its loop nest, if main-memory traffic depends on how the loops are tiled; None if it streams once.
         renames: The output is the input under another shape: no work, no bytes.
+        reread_bytes: Weights that come from main memory once more, in all, because SRAM cannot keep them.
     """
 
     work: Work = Work()
@@ -57,3 +58,4 @@ class Cost:
     weights: Weights = NO_WEIGHTS
     loops: Loops | None = None
     renames: bool = False
+    reread_bytes: int = 0

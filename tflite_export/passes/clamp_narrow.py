@@ -1,6 +1,6 @@
-"""Keeps feature maps of fewer than 8 bits within their codes.
+"""Keeps feature maps of fewer bits than their type has within their codes.
 
-Such a map lies at the top of int8, between ``Quantization.low`` and 127, and int8 arithmetic saturates at the top by
+Such a map lies at the top of its type, from ``Quantization.low`` on, and integer arithmetic saturates at the top by
 itself. At the bottom a fused RELU does it where ``low`` is the zero point, else a MAXIMUM with the lowest code.
 
 Requires: an integer graph. Ensures: every tensor holds codes from its ``low`` on. Codes that were there before are
@@ -11,13 +11,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from tflite_export.ir import Graph, Op, Quantization
+from tflite_export.ir import STORAGE, Graph, Op, Quantization
 from tflite_export.passes.draft import Draft, Links, rewrite
 from tflite_export.passes.fuse_activation import CLAMPING
 from tflite_export.passes.place_grids import moved
 
 CLAMPED = ("RELU", "RELU6")
 """Activations below whose zero point no code comes."""
+
+
+BITS = {"int8": 8, "int16": 16}
 
 
 def clamp_narrow(graph: Graph) -> Graph:
@@ -52,19 +55,24 @@ def _is_clamped(graph: Graph, k: int, low: int) -> bool:
     zero_point = _grid(graph, op.outputs[0]).zero_point[0]
     rectified = op.kind in CLAMPED or op.options.get("fused_activation_function") in CLAMPED
     same = [_low(graph, t) == low for t in moved(graph, k)]
-    return op.kind == "MAXIMUM" or (rectified and low <= zero_point) or (bool(same) and all(same))
+    return _is_inserted(graph, op) or (rectified and low <= zero_point) or (bool(same) and all(same))
+
+
+def _is_inserted(graph: Graph, op: Op) -> bool:
+    """Whether ``op`` compares with the lowest code already."""
+    return op.kind == "MAXIMUM" and any(t.data is not None for t in (graph.tensors[k] for k in op.inputs))
 
 
 def _unclamped(draft: Draft, t: int) -> int:
-    """A tensor like ``t`` that may hold every code of int8."""
+    """A tensor like ``t`` that may hold every code of its type."""
     tensor = draft.tensors[t]
-    grid = None if tensor.quantization is None else replace(tensor.quantization, bits=8, low=None)
+    grid = None if tensor.quantization is None else replace(tensor.quantization, bits=BITS[tensor.dtype], low=None)
     return draft.add(replace(tensor, name=f"{tensor.name}/unclamped", quantization=grid))
 
 
 def _maximum(draft: Draft, x: int, y: int) -> Op:
     tensor = draft.tensors[y]
-    lowest = np.array([tensor.quantization.low if tensor.quantization else None], np.int8)
+    lowest: np.ndarray = np.array([tensor.quantization.low if tensor.quantization else None], STORAGE[tensor.dtype])
     return Op("MAXIMUM", (x, draft.constant(f"{tensor.name}/low", lowest, tensor.quantization)), (y,))
 
 

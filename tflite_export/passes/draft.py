@@ -84,12 +84,19 @@ Pass = Callable[[Graph], Graph]
 
 
 def rewrite(graph: Graph, rule: Rule) -> Graph:
-    """Applies ``rule`` until it matches nowhere, then drops what nobody reads any more."""
-    changed: Graph | None = graph
-    while changed is not None:
-        graph, links = changed, Links(changed)
-        found = (rule(graph, links, k) for k in range(len(graph.ops)))
-        changed = next((new for new in found if new is not None), None)
+    """Applies ``rule`` until it matches nowhere, then drops what nobody reads any more.
+
+    It goes over the ops from the first to the last, stays where it matched, and starts again if it matched at all.
+    """
+    changed = True
+    while changed:
+        changed, k, links = False, 0, Links(graph)
+        while k < len(graph.ops):
+            new = rule(graph, links, k)
+            if new is None:
+                k += 1
+            else:
+                changed, graph, links = True, new, Links(new)
     return remove_dead(graph)
 
 
@@ -112,7 +119,7 @@ def remove_dead(graph: Graph) -> Graph:
     alive, ops = set(graph.outputs), []
     for op in reversed(graph.ops):
         if alive.intersection(op.outputs):
-            alive.update(op.inputs, op.outputs)
+            alive.update(op.inputs, op.outputs, op.intermediates)
             ops.append(op)
     alive = (alive | set(graph.inputs)) - {-1}
     number = {old: new for new, old in enumerate(sorted(alive))} | {-1: -1}
@@ -122,6 +129,9 @@ def remove_dead(graph: Graph) -> Graph:
 
     draft = Draft(graph)
     draft.tensors = [graph.tensors[t] for t in sorted(alive)]
-    draft.ops = [Op(op.kind, renumbered(op.inputs), renumbered(op.outputs), op.options) for op in reversed(ops)]
+    draft.ops = [
+        Op(op.kind, renumbered(op.inputs), renumbered(op.outputs), op.options, renumbered(op.intermediates))
+        for op in reversed(ops)
+    ]
     draft.inputs, draft.outputs = list(renumbered(graph.inputs)), list(renumbered(graph.outputs))
     return draft.graph()

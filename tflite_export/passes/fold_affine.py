@@ -15,7 +15,7 @@ import numpy as np
 
 from tflite_export.ir import Graph, Op
 from tflite_export.passes.draft import Draft, Links, rewrite
-from tflite_export.passes.linear import CHANNEL_AXIS, is_linear, scaled
+from tflite_export.passes.linear import CHANNEL_AXIS, is_linear, operands, scaled, with_operands
 
 
 def fold_affine(graph: Graph) -> Graph:
@@ -38,7 +38,8 @@ def _fold(graph: Graph, links: Links, k: int) -> Graph | None:
     if not (bare and is_linear(graph, linear) and links.only_reader(x) == k):
         return None
     draft = Draft(graph)
-    weight, bias = (graph.tensors[t] for t in linear.inputs[1:3])
+    source, *constants = operands(linear)
+    weight, bias = (graph.tensors[t] for t in constants)
     constant = np.asarray(graph.tensors[op.inputs[1]].data, np.float64)
     offsets = np.asarray(bias.data, np.float64)
     if op.kind == "MUL":
@@ -47,7 +48,7 @@ def _fold(graph: Graph, links: Links, k: int) -> Graph | None:
     else:
         offsets = offsets + constant
     bias = replace(bias, data=offsets.astype(np.float32))
-    inputs = linear.inputs[0], draft.add(weight), draft.add(bias)
-    draft.ops[links.maker[x]] = replace(linear, inputs=inputs, outputs=op.outputs)
+    linear = with_operands(linear, source, draft.add(weight), draft.add(bias))
+    draft.ops[links.maker[x]] = replace(linear, outputs=op.outputs)
     del draft.ops[k]
     return draft.graph()

@@ -16,7 +16,7 @@ import numpy as np
 from tflite_export.ir import Graph
 from tflite_export.passes.draft import OUTSIDE, Draft, Links, rewrite
 from tflite_export.passes.fold_affine import is_affine
-from tflite_export.passes.linear import CHANNEL_AXIS, is_linear, scaled
+from tflite_export.passes.linear import CHANNEL_AXIS, is_linear, operands, scaled, with_operands
 
 
 def fold_scale(graph: Graph) -> Graph:
@@ -31,7 +31,7 @@ def _fold(graph: Graph, links: Links, k: int) -> Graph | None:
     (x, constant), (y,) = op.inputs, op.outputs
     factor, readers = np.unique(np.asarray(graph.tensors[constant].data, np.float64)), links.readers[y]
     behind = {r: graph.ops[r] for r in readers if r != OUTSIDE}
-    linear = OUTSIDE not in readers and all(is_linear(graph, r) and y not in r.inputs[1:] for r in behind.values())
+    linear = OUTSIDE not in readers and all(is_linear(graph, r) and y not in operands(r)[1:] for r in behind.values())
     if not linear or len(factor) != 1 or factor[0] <= 0 or not _grid_moves(graph, links, x, y):
         return None
     draft = Draft(graph)
@@ -39,9 +39,10 @@ def _fold(graph: Graph, links: Links, k: int) -> Graph | None:
     if grid is not None:
         draft.change(x, quantization=replace(grid, scale=(grid.scale / factor).astype(np.float32)))
     for r, reader in behind.items():
-        weight, axis = graph.tensors[reader.inputs[1]], CHANNEL_AXIS[reader.kind]
+        _, kernel, bias = operands(reader)
+        weight, axis = graph.tensors[kernel], CHANNEL_AXIS[reader.kind]
         weight = scaled(weight, np.broadcast_to(factor, (weight.shape[axis],)), axis)
-        draft.ops[r] = replace(reader, inputs=(x, draft.add(weight), *reader.inputs[2:]))
+        draft.ops[r] = with_operands(reader, x, draft.add(weight), bias)
     del draft.ops[k]
     return draft.graph()
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from tflite_export.ir import Graph
 from tflite_export.passes.draft import Draft, Links, rewrite
 
-CLAMPING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL")
+CLAMPING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "ADD", "SUB", "MUL")
 """Ops that rescale to the grid of their output and can clamp it at no cost."""
 
 

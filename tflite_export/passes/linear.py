@@ -6,15 +6,29 @@ import numpy as np
 
 from tflite_export.ir import Graph, Op, Quantization, Tensor
 
-CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
-"""Linear op -> axis of its weight along which the output channels lie. Inputs are (x, weight, bias)."""
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
+"""Linear op -> axis of its weight along which the output channels lie."""
+
+PLACES = {"TRANSPOSE_CONV": (2, 1, 3)}
+"""Where among its inputs a linear op has x, weight and bias, if not in the first three places."""
 
 TINY = np.finfo(np.float32).tiny
 
 
 def is_linear(graph: Graph, op: Op) -> bool:
     """Whether ``op`` is linear with a constant weight and a bias."""
-    return op.kind in CHANNEL_AXIS and all(graph.tensors[t].data is not None for t in op.inputs[1:3])
+    return op.kind in CHANNEL_AXIS and all(graph.tensors[t].data is not None for t in operands(op)[1:])
+
+
+def operands(op: Op) -> tuple[int, ...]:
+    """The tensors x, weight and bias of a linear op."""
+    return tuple(op.inputs[place] for place in PLACES.get(op.kind, (0, 1, 2)))
+
+
+def with_operands(op: Op, x: int, weight: int, bias: int) -> Op:
+    """A linear op with other operands."""
+    new = dict(zip(PLACES.get(op.kind, (0, 1, 2)), (x, weight, bias), strict=True))
+    return replace(op, inputs=tuple(new.get(place, t) for place, t in enumerate(op.inputs)))
 
 
 def along(values: np.ndarray, rank: int, axis: int) -> np.ndarray:

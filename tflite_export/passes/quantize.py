@@ -1,7 +1,7 @@
-"""From the float graph to the integer graph: constants become codes, feature maps int8, biases int32.
+"""From the float graph to the integer graph: constants become codes, feature maps int8 or int16, biases int32 or int64.
 
     weight   code = round(w / s_w),         int8     exact where a Transform put w on its grid; else s_w = max|w| / 127
-    bias     code = round(b / (s_x s_w)),   int32    per output channel, zero point 0
+    bias     code = round(b / (s_x s_w)),   int32    per output channel, zero point 0; int64 where x is int16
 
 A batch norm with a tiny gamma leaves a tiny ``s_w``, and then the bias needs more than 32 bits. Such a channel gets the
 smallest scale with which its bias stays below 2**30, and its weights, which no longer matter beside the bias, are
@@ -12,18 +12,21 @@ Tolerance: rounding of feature maps to their grids, and of weights that had no g
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tflite_export.ir import Graph, Op, Quantization, Tensor
+from tflite_export.passes import lstm
 from tflite_export.passes.draft import Draft, remove_dead
-from tflite_export.passes.linear import CHANNEL_AXIS, along, codes_of, is_linear, with_scale
+from tflite_export.passes.linear import CHANNEL_AXIS, along, codes_of, is_linear, operands, with_operands, with_scale
+from tflite_export.passes.place_grids import code_limits
 from tflite_export.passes.softmax_grid import SMALLEST_STEP
+from tflite_export.passes.weight_grids import covered
 
-MAX_BIAS = 2.0**30
-"""Half of int32: the other half is for the products."""
+MAX_BIAS, MAX_WIDE_BIAS = 2.0**30, 2.0**39
+"""Half of int32: the other half is for the products. Of int64 the kernels of int16 feature maps use 48 bits."""
 
 
 def quantize(graph: Graph) -> Graph:
@@ -33,26 +36,51 @@ def quantize(graph: Graph) -> Graph:
         ValueError: A step is so small that the kernels of LiteRT would abort; the message names the tensor.
     """
     draft = Draft(graph)
+    made: dict[str, list[int]] = {}
     for k, op in enumerate(graph.ops):
         if is_linear(graph, op):
-            weight, bias = _constants(graph, op)
-            draft.ops[k] = replace(op, inputs=(op.inputs[0], draft.add(weight), draft.add(bias), *op.inputs[3:]))
+            draft.ops[k] = with_operands(op, operands(op)[0], *_shared(draft, made, _constants(graph, op)))
+        elif op.kind == lstm.KIND:
+            draft.ops[k] = lstm.integers(draft, op)
         elif op.kind in CHECKS:
             CHECKS[op.kind](graph, op)
+        if op.kind in ENCODED and graph.tensors[op.inputs[1]].data is not None:
+            draft.ops[k] = replace(op, inputs=(op.inputs[0], draft.add(ENCODED[op.kind](graph, op))))
+        if op.kind in ("ADD", "SUB") and is_wide(graph.tensors[op.outputs[0]]):
+            draft.ops[k] = replace(draft.ops[k], options={**op.options, "pot_scale_int16": False})
     for t, tensor in enumerate(graph.tensors):
         if tensor.dtype == "float32" and tensor.data is None:
-            draft.change(t, dtype="int8")
+            draft.change(t, dtype="int16" if is_wide(tensor) else "int8")
     return remove_dead(draft.graph())
+
+
+def _shared(draft: Draft, made: dict[str, list[int]], constants: Sequence[Tensor]) -> list[int]:
+    """Weight and bias in the draft; the same of another op, as of another step in time, stands there only once.
+
+    ``made`` maps a name to the integer tensors of that name: more than one if the grids of their readers differ.
+    """
+    found = []
+    for tensor in constants:
+        same = [t for t in made.setdefault(tensor.name, []) if draft.tensors[t] == tensor]
+        found.append(same[0] if same else draft.add(tensor))
+        made[tensor.name] += [] if same else found[-1:]
+    return found
+
+
+def is_wide(tensor: Tensor) -> bool:
+    """Whether a feature map needs int16."""
+    return tensor.quantization is not None and tensor.quantization.bits > 8
 
 
 def _constants(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     """Weight and bias of a linear op in integers."""
-    x, weight, bias, y = (graph.tensors[t] for t in (*op.inputs[:3], *op.outputs))
+    x, weight, bias, y = (graph.tensors[t] for t in (*operands(op), *op.outputs))
     axis, step = CHANNEL_AXIS[op.kind], float(_grid(x).scale[0])
     offsets = np.asarray(bias.data, np.float64)
     weight = with_grid(weight, axis)
     grid = _grid(weight)
-    needed = np.abs(offsets) / (step * MAX_BIAS)
+    wide = is_wide(x)
+    needed = np.abs(offsets) / (step * (MAX_WIDE_BIAS if wide else MAX_BIAS))
     scale = np.broadcast_to(grid.scale, offsets.shape)
     if np.any(scale < needed):
         scale = np.maximum(scale, needed).astype(np.float32)
@@ -63,21 +91,18 @@ def _constants(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     weight = replace(weight, dtype="int8", data=codes.astype(np.int8), quantization=grid)
     steps = step * scale.astype(np.float64)
     whole = np.rint(offsets / steps)
-    _warn_of_overflow(op, x, weight, whole)
+    if not wide:
+        _warn_of_overflow(op, x, weight, whole)
     _warn_of_coarse_bias(bias, y, offsets - whole * steps)
     products = (step * grid.scale.astype(np.float64)).astype(np.float32)
-    wide = Quantization(products, np.zeros(len(products), np.int64), bits=32)
-    return weight, replace(bias, dtype="int32", data=whole.astype(np.int32), quantization=wide)
+    dtype = "int64" if wide else "int32"
+    grid = Quantization(products, np.zeros(len(products), np.int64), bits=64 if wide else 32)
+    return weight, replace(bias, dtype=dtype, data=whole.astype(dtype), quantization=grid)
 
 
 def with_grid(weight: Tensor, axis: int) -> Tensor:
     """``weight`` with a grid: its own, else 8 bits that cover each channel's largest weight."""
-    if weight.quantization is not None:
-        return weight
-    data = np.asarray(weight.data)
-    largest = np.abs(data).max(tuple(k for k in range(data.ndim) if k != axis)).astype(np.float64)
-    scale = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
-    return replace(weight, quantization=Quantization(scale, np.zeros(len(scale), np.int64), axis=axis))
+    return weight if weight.quantization is not None else covered(weight, axis)
 
 
 def _warn_of_overflow(op: Op, x: Tensor, weight: Tensor, bias: np.ndarray) -> None:
@@ -110,11 +135,11 @@ def _warn_of_coarse_bias(bias: Tensor, y: Tensor, lost: np.ndarray) -> None:
 def _check_add(graph: Graph, op: Op) -> None:
     """All multipliers of ADD must be below 1: the reference kernels abort the process otherwise."""
     result = graph.tensors[op.outputs[0]]
-    largest = max(float(_grid(graph.tensors[t]).scale[0]) for t in op.inputs)
-    if np.float64(np.float32(2 * largest)) / np.float64(np.float32(2**20) * _grid(result).scale[0]) >= 1:
+    largest, spare = max(float(_grid(graph.tensors[t]).scale[0]) for t in op.inputs), 15 if is_wide(result) else 20
+    if np.float64(np.float32(2 * largest)) / np.float64(np.float32(2**spare) * _grid(result).scale[0]) >= 1:
         raise ValueError(
-            f"'{result.name}': the step of a sum must be more than {largest / 2**19:.3g}, its largest input's step "
-            f"over 2**19, or LiteRT aborts. Received: {_grid(result).scale[0]:.3g}. "
+            f"'{result.name}': the step of a sum must be more than {largest / 2 ** (spare - 1):.3g}, its largest "
+            f"input's step over 2**{spare - 1}, or LiteRT aborts. Received: {_grid(result).scale[0]:.3g}. "
             "Calibrate or train the model on real data."
         )
 
@@ -122,14 +147,38 @@ def _check_add(graph: Graph, op: Op) -> None:
 def _check_softmax(graph: Graph, op: Op) -> None:
     x = graph.tensors[op.inputs[0]]
     step = float(_grid(x).scale[0])
-    if step * op.options.get("beta", 1.0) <= SMALLEST_STEP:
+    if step * op.options.get("beta", 1.0) <= SMALLEST_STEP and not is_wide(x):
         raise ValueError(
             f"'{x.name}': the step of a softmax's input must be more than {SMALLEST_STEP:.3g}, or LiteRT aborts. "
             f"Received: {step:.3g}. Calibrate or train the model on real data."
         )
 
 
-CHECKS: dict[str, Callable[[Graph, Op], None]] = {"ADD": _check_add, "SOFTMAX": _check_softmax}
+def _compared(graph: Graph, op: Op) -> Tensor:
+    """The constant of a MAXIMUM or MINIMUM on the grid of the other operand."""
+    x, constant = (graph.tensors[t] for t in op.inputs)
+    grid = _grid(x)
+    low, high = code_limits(grid)
+    steps = np.rint(np.asarray(constant.data, np.float64) / float(grid.scale[0]))
+    codes = np.clip(steps + grid.zero_point[0], low, high)
+    dtype = "int16" if is_wide(x) else "int8"
+    return replace(constant, dtype=dtype, data=codes.astype(dtype), quantization=grid)
+
+
+def _slopes(graph: Graph, op: Op) -> Tensor:
+    """The slopes of a PRELU: on their own grid, else on 8 bits that cover the largest, one scale for all."""
+    slopes = graph.tensors[op.inputs[1]]
+    data = np.asarray(slopes.data, np.float64)
+    largest = np.abs(data).max(initial=0)
+    scale = np.array([largest / 127 if largest else 1.0], np.float32)
+    grid = slopes.quantization or Quantization(scale, np.zeros(1, np.int64))
+    return replace(slopes, dtype="int8", data=np.rint(data / grid.scale).astype(np.int8), quantization=grid)
+
+
+ENCODED: dict[str, Callable[[Graph, Op], Tensor]] = {"MAXIMUM": _compared, "MINIMUM": _compared, "PRELU": _slopes}
+"""Op that is not linear -> its second operand, if constant, in integers."""
+
+CHECKS: dict[str, Callable[[Graph, Op], None]] = {"ADD": _check_add, "SUB": _check_add, "SOFTMAX": _check_softmax}
 """Op -> what would make the reference kernels abort."""
 
 

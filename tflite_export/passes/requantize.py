@@ -1,7 +1,7 @@
 """Inserts QUANTIZE where an op that moves numbers has inputs on another grid than its output.
 
-The input is brought onto the grid of the output. An AVERAGE_POOL_2D averages on the grid of its input, and its mean is
-brought over: a mean that fits the output may come of numbers that do not.
+The input is brought onto the grid of the output. What averages does so on the grid of its input, and the mean is
+brought over: a mean that fits the output may come of numbers that do not. So is a slice: that is fewer numbers.
 
 Requires: every tensor of numbers has a grid. Ensures: ``MOVERS`` have one grid on both sides.
 Tolerance: half a step of the grid of the output.
@@ -11,7 +11,10 @@ from dataclasses import replace
 
 from tflite_export.ir import Graph, Op
 from tflite_export.passes.draft import Draft, Links, rewrite
-from tflite_export.passes.place_grids import moved
+from tflite_export.passes.place_grids import AVERAGING, moved
+
+SHRINKING = {**dict.fromkeys(AVERAGING, "mean"), "STRIDED_SLICE": "slice"}
+"""Ops behind which the numbers are brought over, and what those are called before."""
 
 
 def requantize(graph: Graph) -> Graph:
@@ -26,9 +29,9 @@ def _insert(graph: Graph, links: Links, k: int) -> Graph | None:
     if not strangers:
         return None
     draft, x = Draft(graph), strangers[0]
-    if op.kind == "AVERAGE_POOL_2D":
-        result = graph.tensors[y]
-        pooled = draft.add(replace(result, name=f"{result.name}/mean", quantization=graph.tensors[x].quantization))
+    if op.kind in SHRINKING:
+        result, name = graph.tensors[y], SHRINKING[op.kind]
+        pooled = draft.add(replace(result, name=f"{result.name}/{name}", quantization=graph.tensors[x].quantization))
         draft.ops[k : k + 1] = [replace(op, outputs=(pooled,)), Op("QUANTIZE", (pooled,), (y,))]
         return draft.graph()
     before = (j for j in links.readers[x] if graph.ops[j].kind == "QUANTIZE" and 0 <= j < k)

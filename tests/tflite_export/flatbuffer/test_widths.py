@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -60,12 +61,25 @@ def test_a_blob_that_is_not_ours_is_one_clear_error(blob):
         parse(blob)
 
 
+def test_a_newer_version_is_refused_with_the_remedy(graph):
+    blob = write(graph).replace(b'"version":1', b'"version":2')
+    with pytest.raises(InvalidModel, match=r"must have version 1. Received: version=2. .*newer tfcompress: update"):
+        read(blob)
+
+
 @pytest.mark.parametrize("entry", ['"bits":"4"', '"bits":true', '"bits":9', '"bits":0', '"bits":4,"low":-129'])
 def test_a_width_that_makes_no_sense_is_refused(graph, entry):
     good = canonical(graph).metadata[KEY]
     bad = f'{{"version":1,"tensors":{{"conv":{{{entry}}}}}}}'.encode()
     with pytest.raises(InvalidModel, match="'conv'"):
         read(write(graph).replace(good, bad.ljust(len(good))))
+
+
+def test_the_documents_example_is_one():
+    text = (Path(__file__).parents[3] / "docs/metadata.md").read_text(encoding="utf-8")
+    example = text.split("```json\n")[1].split("\n```")[0]
+    assert set(parse(example.encode())) == {"version", "tfcompress", "layers", "tensors"}
+    assert json.dumps(json.loads(example), sort_keys=True, separators=(",", ":")) == example
 
 
 def test_entries_of_tensors_that_are_gone_are_ignored(graph):

@@ -82,10 +82,10 @@ def test_four_bit_storage_takes_half_the_bytes(graph):
 
 
 def test_custom_operators_and_intermediates_pass_through():
-    options = {"custom_code": "MyOp", "custom_options": b"\x01\x02", "intermediates": (0,)}
+    options = {"custom_code": "MyOp", "custom_options": b"\x01\x02"}
     tensors = (Tensor("x", (1,), "int8"), Tensor("y", (1,), "int8"))
-    graph = Graph(tensors, (Op("CUSTOM", (0,), (1,), options),), (0,), (1,))
-    assert read(write(graph)).ops[0].options == options
+    op = Op("CUSTOM", (0,), (1,), options, intermediates=(0,))
+    assert read(write(Graph(tensors, (op,), (0,), (1,)))).ops == (op,)
 
 
 def test_an_operator_that_does_not_exist_is_refused(graph):

@@ -26,21 +26,51 @@ def test_each_activation_is_one_op(layer: layers.Layer, expected: list[str]) -> 
     assert kinds(assert_lowers(model_of(layer, shape=(3, 5)))) == expected
 
 
-@pytest.mark.parametrize("arguments", [{"max_value": 1.0}, {"negative_slope": 0.1}, {"threshold": 0.5}], ids=str)
-def test_other_rectifiers_are_refused_and_the_message_says_which_work(arguments: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"r \(ReLU\): .* supported are max_value=None and max_value=6"):
-        lower(model_of(layers.ReLU(**arguments, name="r"), shape=(4,)))
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (layers.LeakyReLU(negative_slope=0.1), ["LEAKY_RELU"]),
+        (layers.ReLU(negative_slope=0.1), ["LEAKY_RELU"]),
+        (layers.ReLU(max_value=1.0), ["RELU", "MINIMUM"]),
+        (layers.ReLU(max_value=2.0, negative_slope=0.5), ["LEAKY_RELU", "MINIMUM"]),
+        (layers.PReLU(), ["PRELU"]),
+        (layers.PReLU(shared_axes=[1]), ["PRELU"]),
+        (layers.ELU(0.5), ["MINIMUM", "EXP", "MUL", "ADD", "RELU", "ADD"]),
+        (layers.Activation("elu"), ["MINIMUM", "EXP", "ADD", "RELU", "ADD"]),
+        (layers.Activation("leaky_relu"), ["LEAKY_RELU"]),
+        (layers.Activation("sigmoid"), ["LOGISTIC"]),
+        (layers.Activation("silu"), ["LOGISTIC", "MUL"]),
+        (layers.Activation("hard_silu"), ["HARD_SWISH"]),
+        (layers.Activation("hard_sigmoid"), ["ADD", "RELU6", "MUL"]),
+        (layers.Activation("hard_tanh"), ["RELU_N1_TO_1"]),
+        (layers.Activation("gelu"), ["GELU"]),
+        (layers.Activation("exponential"), ["EXP"]),
+        (layers.Softmax(axis=1), ["TRANSPOSE", "SOFTMAX", "TRANSPOSE"]),
+    ],
+)
+def test_activations_that_do_not_fuse(layer: layers.Layer, expected: list[str]) -> None:
+    assert kinds(assert_lowers(model_of(layer, shape=(3, 5)))) == expected
 
 
-@pytest.mark.parametrize("activation", ["gelu", layers.LeakyReLU()], ids=str)
+@pytest.mark.parametrize("name", ["gelu", "silu", "elu", "leaky_relu", "hard_sigmoid"])
+def test_activations_are_split_off_the_layers_that_hold_them(name: str) -> None:
+    assert kinds(assert_lowers(model_of(layers.Dense(3, activation=name), shape=(4,))))[0] == "FULLY_CONNECTED"
+
+
+def test_a_rectifier_with_a_threshold_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"r \(ReLU\): threshold=0.5; supported is 0"):
+        lower(model_of(layers.ReLU(threshold=0.5, name="r"), shape=(4,)))
+
+
+@pytest.mark.parametrize("activation", ["softplus", layers.LeakyReLU()], ids=str)
 def test_other_activations_are_refused_by_the_layers_name(activation: object) -> None:
     with pytest.raises(ValueError, match=r"d \(Activation\): activation '\w+'; supported are linear, relu"):
         lower(model_of(layers.Dense(2, activation=activation, name="d"), shape=(4,)))
 
 
-def test_a_softmax_over_another_axis_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"s \(Softmax\): axis=1; supported is the last axis"):
-        lower(model_of(layers.Softmax(axis=1, name="s"), shape=(3, 5)))
+def test_a_softmax_over_two_axes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"s \(Softmax\): axis=\(1, 2\); supported is any one axis"):
+        lower(model_of(layers.Softmax(axis=(1, 2), name="s"), shape=(3, 5)))
 
 
 def test_a_softmax_with_a_mask_is_refused() -> None:

@@ -77,3 +77,11 @@ def test_a_codebook_of_zeros_is_fine() -> None:
 def test_a_free_codebook_is_refused_by_name() -> None:
     with pytest.raises(Unsupported, match="the 3 values of the codebook of 'kernel' are not whole multiples"):
         codebook_scale(np.array([-0.9173, 0.1234, 0.777]), "kernel")
+
+
+def test_codebooks_of_channels_get_a_scale_each() -> None:
+    values = np.float32([[-3, 1], [5, 20]]) * np.float32([[0.125], [0.5]])
+    data = np.array([[-0.375, 2.5], [0.125, 10]], np.float32)
+    grid = weight_grid(Grid(bits=8, values=values[None]), data, "kernel", 1, same)
+    np.testing.assert_array_equal(grid.scale, [0.125, 2.5])
+    assert grid.axis == 1

@@ -45,19 +45,19 @@ def test_a_sequential_model_names_its_output_after_the_last_layer() -> None:
 
 def test_one_error_names_every_offending_layer() -> None:
     stack = [
-        layers.UpSampling2D(name="up"),
+        layers.UnitNormalization(name="unit"),
         layers.Conv2D(2, 1, name="fine"),
-        layers.ReLU(3.0, name="odd"),
+        layers.ReLU(threshold=3.0, name="odd"),
         MyDense(3, name="mine"),
-        layers.Dense(2, activation="tanh", name="last"),
+        layers.Dense(2, activation="softplus", name="last"),
     ]
     with pytest.raises(ValueError) as error:
         lower(model_of(*stack, shape=(2, 2, 2)))
     message = str(error.value)
-    assert "up (UpSampling2D): no lowering for this type" in message
-    assert "odd (ReLU): max_value=3.0" in message
+    assert "unit (UnitNormalization): no lowering for this type" in message
+    assert "odd (ReLU): threshold=3.0" in message
     assert "mine (MyDense): no lowering for this type, a subclass of Dense" in message
-    assert "last (Activation): activation 'tanh'" in message
+    assert "last (Activation): activation 'softplus'" in message
     assert "fine" not in message
     assert all(kind.__name__ in message for kind in LOWERINGS)
 
@@ -70,8 +70,24 @@ def test_dropout_that_is_on_at_inference_is_refused() -> None:
 
 def test_an_operation_that_is_no_layer_is_refused() -> None:
     x = keras.Input((4,))
-    with pytest.raises(ValueError, match="no lowering for this type"):
-        lower(keras.Model(x, x + 1.0))
+    with pytest.raises(ValueError, match=r"floor \(Floor\): no lowering for this type"):
+        lower(keras.Model(x, keras.ops.floor(x)))
+
+
+def test_a_lambda_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ValueError, match=r"code \(Lambda\): holds Python code .* write it with keras.ops"):
+        lower(model_of(layers.Lambda(lambda x: x * 2, name="code"), shape=(4,)))
+
+
+def test_several_inputs_and_outputs_keep_their_names_in_the_signature() -> None:
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    total, most = layers.Add(name="total")([a, b]), layers.Maximum(name="most")([a, b])
+    model = keras.Model({"b": b, "a": a}, {"most": most, "total": total})
+    key, arguments, results = lower(model).signature
+    graph = lower(model)
+    assert key == "serving_default"
+    assert {name: graph.tensors[t].name for name, t in arguments.items()} == {"a": "a", "b": "b"}
+    assert {name: graph.tensors[t].name for name, t in results.items()} == {"total": "total", "most": "most"}
 
 
 def test_a_subclassed_model_is_refused() -> None:

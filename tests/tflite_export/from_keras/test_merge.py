@@ -35,9 +35,33 @@ def test_concatenation_counts_its_axis_from_the_front(axis: int) -> None:
     assert graph.ops[0].options["axis"] == axis % 3
 
 
-def test_broadcasting_sums_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"a \(Add\): inputs of the shapes .* supported are two or more of one shape"):
-        lower(merged(layers.Add(name="a"), (3, 4), (1, 4)))
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (layers.Subtract, ["SUB"]),
+        (layers.Multiply, ["MUL"]),
+        (layers.Maximum, ["MAXIMUM"]),
+        (layers.Minimum, ["MINIMUM"]),
+        (layers.Average, ["ADD", "MUL"]),
+    ],
+)
+def test_two_tensors_merge_by_one_op(layer: type, expected: list[str]) -> None:
+    assert kinds(assert_lowers(merged(layer(), (3, 4), (3, 4)))) == expected
+
+
+@pytest.mark.parametrize("layer", [layers.Multiply, layers.Maximum, layers.Minimum, layers.Average])
+def test_more_tensors_merge_in_pairs(layer: type) -> None:
+    assert_lowers(merged(layer(), (3, 4), (3, 1), (3, 4)))
+
+
+@pytest.mark.parametrize("second", [(3, 1, 4), (1, 1, 4), (4,), (1,), (5, 4)])
+def test_tensors_broadcast_as_in_keras(second: tuple[int, ...]) -> None:
+    assert_lowers(merged(layers.Multiply(), (3, 5, 4), second))
+
+
+def test_broadcasting_in_five_dimensions_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a \(Add\): inputs of 5 dimensions that broadcast; supported are at most 4"):
+        lower(merged(layers.Add(name="a"), (2, 3, 4, 5), (1, 3, 4, 5)))
 
 
 def test_a_concatenation_of_batches_is_refused() -> None:

@@ -1,9 +1,12 @@
 """Batch norm and rescaling: one factor and one offset per channel."""
 
+import keras
+import numpy as np
 import pytest
 from keras import layers
 
 from from_keras.helpers import assert_lowers, kinds, model_of
+from tfcompress.layers import InformationBottleneck
 from tflite_export.from_keras import lower
 
 
@@ -42,3 +45,36 @@ def test_a_rescaling_that_is_not_per_channel_is_refused() -> None:
     layer = layers.Rescaling([[1.0], [2.0]], name="r")
     with pytest.raises(ValueError, match=r"r \(Rescaling\): scale=.* supported are numbers and lists of 3"):
         lower(model_of(layer, shape=(2, 2, 3)))
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_normalization_uses_what_adapt_found(invert: bool) -> None:
+    layer = layers.Normalization(invert=invert)
+    layer.adapt(np.random.default_rng(0).normal(3, [1, 2, 5], (50, 2, 2, 3)))
+    x = keras.Input((2, 2, 3))
+    assert kinds(assert_lowers(keras.Model(x, layer(x)))) == ["MUL", "ADD"]
+
+
+def test_normalization_may_have_given_statistics() -> None:
+    assert_lowers(model_of(layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 1.0, 0.5]), shape=(2, 2, 3)))
+    assert_lowers(model_of(layers.Normalization(axis=None, mean=2.0, variance=4.0), shape=(2, 2, 3)))
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 6), (4, 3, 6)], ids=str)
+@pytest.mark.parametrize("arguments", [{}, {"scale": False, "center": False}, {"epsilon": 0.1}], ids=str)
+def test_layer_norm_is_made_of_ops_that_the_format_has(shape: tuple[int, ...], arguments: dict) -> None:
+    graph = assert_lowers(model_of(layers.LayerNormalization(name="n", **arguments), shape=shape))
+    assert kinds(graph)[:6] == ["FULLY_CONNECTED", "SUB", "MUL", "FULLY_CONNECTED", "RSQRT", "MUL"]
+    names = [graph.tensors[op.outputs[0]].name for op in graph.ops[:6]]
+    assert names == [f"n/{part}" for part in ("mean", "centered", "square", "variance", "inverse", "normal")]
+
+
+def test_layer_norm_over_other_axes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"n \(LayerNormalization\): axis or rms_scaling; supported is the last axis"):
+        lower(model_of(layers.LayerNormalization(axis=(1, 2), name="n"), shape=(3, 4)))
+
+
+def test_a_gate_multiplies_by_its_factor() -> None:
+    gate = InformationBottleneck()
+    graph = assert_lowers(model_of(gate, shape=(3, 3, 4)))
+    assert kinds(graph) == ["MUL"] and not gate.keep.all()

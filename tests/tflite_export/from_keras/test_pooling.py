@@ -25,3 +25,16 @@ def test_channels_first_is_refused_by_name() -> None:
     layer = layers.GlobalAveragePooling2D(data_format="channels_first", name="g")
     with pytest.raises(ValueError, match=r"g \(GlobalAveragePooling2D\): data_format='channels_first'"):
         lower(model_of(layer, shape=(3, 4, 4)))
+
+
+@pytest.mark.parametrize("kind", [layers.MaxPooling1D, layers.AveragePooling1D])
+@pytest.mark.parametrize("arguments", [(2,), (3, 2, "same"), (2, 3, "valid")], ids=str)
+def test_lines_are_pooled_as_images_of_one_row(kind: type, arguments: tuple) -> None:
+    assert len(kinds(assert_lowers(model_of(kind(*arguments), shape=(7, 3))))) == 3
+
+
+@pytest.mark.parametrize("keepdims", [True, False])
+def test_whole_lines_are_pooled(keepdims: bool) -> None:
+    mean = assert_lowers(model_of(layers.GlobalAveragePooling1D(keepdims=keepdims), shape=(5, 3)))
+    most = assert_lowers(model_of(layers.GlobalMaxPooling1D(keepdims=keepdims), shape=(5, 3)))
+    assert (kinds(mean), kinds(most)) == (["MEAN"], ["RESHAPE", "MAX_POOL_2D", "RESHAPE"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tflite_export.interpreter.product import ExactProduct
+from tflite_export.interpreter.product import ExactProduct, WideProduct
 
 
 @pytest.mark.parametrize("length", [1, 1032, 1033, 5000, 20_000])
@@ -21,3 +21,9 @@ def test_small_weights_need_no_split_however_many():
 
 def test_pieces_are_as_few_as_the_bound_allows():
     assert len(ExactProduct(np.full((2048, 1), -128, np.int8)).pieces) == 2
+
+
+def test_products_of_int16_are_exact():
+    rng = np.random.default_rng(0)
+    x, weights = rng.choice([-(2**15), 2**15 - 1], (3, 4000)), rng.choice([-128, 127], (4000, 2))
+    np.testing.assert_array_equal(WideProduct(weights)(x.astype(np.int16)), x.astype(np.int64) @ weights)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from passes.helpers import POOL, Chart, grid, of
-from tflite_export.passes.place_grids import affine_grid, limits, place_grids
+from tflite_export.passes.place_grids import affine_grid, limits, place_grids, raised
 
 
 @pytest.mark.parametrize("kind", ["MAX_POOL_2D", "AVERAGE_POOL_2D", "RELU"])
@@ -53,11 +53,31 @@ def test_a_concatenation_takes_the_input_that_covers_the_others() -> None:
 
 def test_a_concatenation_of_overlapping_ranges_covers_both() -> None:
     chart = Chart()
-    a, b = chart.input(2, grid=grid(0.5, -128)), chart.input(2, grid=grid(0.25, 0))
+    a, b = chart.input(2, grid=grid(0.5, -128)), chart.input(2, grid=grid(0.3, 0))
     after = place_grids(chart.graph(chart.op("CONCATENATION", a, b, shape=(1, 4), axis=1)))
     low, high = limits(of(after, 0, -1).quantization)
-    assert low == pytest.approx(-32, abs=0.4)
+    assert low == pytest.approx(-38.4, abs=0.4)
     assert high == pytest.approx(127.5, abs=0.4)
+
+
+def test_a_concatenation_of_powers_of_two_stays_one() -> None:
+    chart = Chart()
+    a, b = chart.input(2, grid=grid(0.5, -128)), chart.input(2, grid=grid(0.25, 0))
+    joint = of(place_grids(chart.graph(chart.op("CONCATENATION", a, b, shape=(1, 4), axis=1))), 0, -1).quantization
+    assert joint.scale[0] == 1.0
+    assert limits(joint)[0] <= -32
+    assert limits(joint)[1] >= 127.5
+
+
+def test_grids_of_int16_have_no_zero_point() -> None:
+    wide = affine_grid(-1.0, 3.0, bits=16)
+    assert (wide.bits, wide.zero_point[0], wide.scale[0]) == (16, 0, np.float32(3 / 32767))
+    assert affine_grid(-1.0, 3.0, bits=16, power_of_two=True).scale[0] == 2.0**-13
+    assert affine_grid(-1.0, 2.9, power_of_two=True).scale[0] == 2.0**-6
+
+
+def test_a_power_of_two_is_raised_to_itself() -> None:
+    np.testing.assert_array_equal(raised(np.float32([0.25, 0.26, 3.0, 1.0])), [0.25, 0.5, 4.0, 1.0])
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 6.0), (-1.0, 2.0), (-3.0, -1.0), (1.0, 5.0), (0.0, 0.0), (0.0, 1e-45)])

@@ -77,3 +77,31 @@ def test_sums_that_may_wrap_around_are_warned_of() -> None:
     y = dense(chart, np.full((1, 140_000), 127.0), [0.0], grid(1.0), grid(1.0))
     with pytest.warns(UserWarning, match="the sum of 140,000 products can reach 2.28e.09 and wrap around in int32"):
         quantize(chart.graph(y))
+
+
+def test_a_constant_that_is_compared_lies_on_the_grid_of_the_other_operand() -> None:
+    chart = Chart()
+    bound = chart.constant(np.full((1, 1), 2.0, np.float32))
+    after = quantize(chart.graph(chart.op("MINIMUM", chart.input(3, grid=grid(0.5, -10)), bound, grid=grid(0.5, -10))))
+    assert of(after, 0, 1).data.tolist() == [[-6]] and of(after, 0, 1).quantization == grid(0.5, -10)
+
+
+def test_slopes_get_eight_bits_unless_they_have_a_grid() -> None:
+    chart = Chart()
+    slopes = chart.constant(np.array([0.5, -0.25], np.float32))
+    after = quantize(chart.graph(chart.op("PRELU", chart.input(2, grid=grid(0.1)), slopes, grid=grid(0.1))))
+    assert of(after, 0, 1).data.tolist() == [127, -64] and of(after, 0, 1).dtype == "int8"
+
+
+def test_a_transposed_convolution_keeps_the_places_of_its_operands() -> None:
+    chart = Chart()
+    shape, weight = chart.constant(np.array([1, 2, 2, 1], np.int32)), chart.constant(np.ones((1, 1, 1, 1), np.float32))
+    bias = chart.constant(np.array([1.0], np.float32))
+    x = chart.input(2, 2, 1, grid=grid(0.5))
+    options = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "fused_activation_function": "NONE"}
+    graph = chart.graph(
+        chart.op("TRANSPOSE_CONV", shape, weight, x, bias, shape=(1, 2, 2, 1), grid=grid(1.0), **options)
+    )
+    after = quantize(graph)
+    assert [of(after, 0, k).dtype for k in range(4)] == ["int32", "int8", "int8", "int32"]
+    assert of(after, 0, 1).data.ravel().tolist() == [127] and of(after, 0, 3).data.tolist() == [254]

@@ -27,3 +27,9 @@ def test_a_finer_trained_grid_is_refused_with_the_remedy() -> None:
     y = chart.op("SOFTMAX", chart.input(3), beta=1.0, grid=grid(1 / 1000, -128))
     with pytest.raises(ValueError, match=r"'t1': a softmax delivers steps of 1/256 .* step=0.001. Take the transform"):
         softmax_grid(chart.graph(y))
+
+
+def test_a_sigmoid_has_the_same_grid() -> None:
+    chart = Chart()
+    after = softmax_grid(chart.graph(chart.op("LOGISTIC", chart.input(3))))
+    assert of(after, 0, -1).quantization == grid(1 / 256, -128)

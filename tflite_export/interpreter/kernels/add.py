@@ -1,4 +1,4 @@
-"""ADD with broadcasting. int8, in fixed point with 20 spare bits:
+"""ADD with broadcasting. int8, in fixed point with 20 spare bits (int16: 15, or by shifts, see `wide_sum`):
 
     y = clip(MBQM(MBQM((a - Za) << 20, Sa / T) + MBQM((b - Zb) << 20, Sb / T), T / (2**20 * Sy)) + Zy)
     T = 2 * max(Sa, Sb)
@@ -15,13 +15,13 @@ import numpy as np
 
 from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.elementwise import scaled_sum
-from tflite_export.interpreter.operands import Kernel, activation, common_type
+from tflite_export.interpreter.operands import WIDE, Kernel, activation, common_type
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32 or int8."""
-    if common_type(op, tensors, 0, 1) == "int8":
+    """Float32, int8 or int16."""
+    if common_type(op, tensors, 0, 1, types=WIDE) != "float32":
         return scaled_sum(op, tensors, sign=1)
     name = activation(op, tensors)
     return lambda a, b: (activate(np.add(a, b), name),)

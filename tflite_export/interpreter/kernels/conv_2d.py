@@ -1,7 +1,8 @@
 """CONV_2D: ``y[n, i, j, o] = sum(x[n, window, c] * w[o, window, c]) + b[o]``, filters (O, kh, kw, C / groups).
 
 int8: ``y = clip(MBQM(sum((x - Zx) * w) + b, Sx * Sw[o] / Sy) + Zy)``, the real multiplier in float64. Padding counts
-as zero, that is as the code ``Zx``.
+as zero, that is as the code ``Zx``. int16: ``Zx = Zy = 0``, sums in int64 and ``MBQM64``, or as int8 if the bias is
+int32.
 
 Source: TensorFlow Lite, ``reference_integer_ops::ConvPerChannel``. Differs from it in the order of the (exact) sum.
 """
@@ -12,9 +13,19 @@ import numpy as np
 
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import activate
-from tflite_export.interpreter.operands import Kernel, activation, affine, common_type, operand, refuse, required
-from tflite_export.interpreter.product import ExactProduct
-from tflite_export.interpreter.weighted import rescale, weights
+from tflite_export.interpreter.operands import (
+    WIDE,
+    Kernel,
+    activation,
+    affine,
+    common_type,
+    expect_shape,
+    operand,
+    refuse,
+    required,
+)
+from tflite_export.interpreter.product import ExactProduct, WideProduct
+from tflite_export.interpreter.weighted import rescale, rescale_wide, weights, wide_bias
 from tflite_export.interpreter.windows import Windows, windows
 from tflite_export.ir import Op, Tensor
 
@@ -22,17 +33,21 @@ Product = Callable[[np.ndarray], np.ndarray]
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32, or int8 with int8 or int4 filters; grouped, strided, dilated."""
+    """Float32, int8 with int8 or int4 filters, int16 with int8 filters; grouped, strided, dilated."""
     x, filters = required(op, tensors, 0), weights(op, tensors, rank=4)
     channels, height, width, depth = filters.shape
     slide = windows(op, x, (height, width))
     if x.shape[3] % depth or channels % (x.shape[3] // depth):
         refuse(op, x, f"channels do not split into groups for filters of shape {filters.shape}")
     matrices = [part.reshape(len(part), -1).T for part in np.split(filters, x.shape[3] // depth)]
-    if common_type(op, tensors, 0) == "float32":
+    expect_shape(op, tensors, (x.shape[0], *slide.out, channels))
+    dtype = common_type(op, tensors, 0, types=WIDE)
+    if dtype == "float32":
         return _float(slide, matrices, activation(op, tensors))
     if operand(op, tensors, 2) is None:
         refuse(op, required(op, tensors, 1), "LiteRT demands a bias of a quantised convolution. Add one of zeros")
+    if dtype == "int16":
+        return _int16(op, tensors, slide, matrices)
     rule = rescale(op, tensors, filters.sum((1, 2, 3), dtype=np.int64))
     return _int8(slide, matrices, affine(op, x)[1], rule)
 
@@ -58,6 +73,27 @@ def _int8(slide: Windows, matrices: list[np.ndarray], zero_point: int, rule: fus
         y = np.empty((len(x), *slide.out, channels), np.int8)
         for images, rows, patches in slide.blocks(slide.pad(x, zero_point)):
             fused.requantize(_accumulate(products, patches), rule, y[images, rows].reshape(-1, channels))
+        return (y,)
+
+    return run
+
+
+def _int16(op: Op, tensors: Sequence[Tensor], slide: Windows, matrices: list[np.ndarray]) -> Kernel:
+    products, channels = [WideProduct(matrix) for matrix in matrices], sum(matrix.shape[1] for matrix in matrices)
+    bias, wide = wide_bias(op, tensors, channels), None
+    if bias.dtype == np.int64:
+        wide = rescale_wide(op, tensors, channels)
+    else:
+        rule = rescale(op, tensors, np.zeros(channels, np.int64))
+
+    def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
+        y = np.empty((len(x), *slide.out, channels), np.int16)
+        for images, rows, patches in slide.blocks(slide.pad(x, 0)):
+            total, part = _accumulate(products, patches), y[images, rows].reshape(-1, channels)
+            if wide:
+                fused.requantize_wide(total, wide, part)
+            else:
+                fused.requantize(total.astype(np.int64).astype(np.int32), rule, part)
         return (y,)
 
     return run

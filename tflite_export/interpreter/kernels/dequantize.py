@@ -1,4 +1,4 @@
-"""DEQUANTIZE: ``y = (x - Zx) * Sx`` in float64, rounded to float32. A table of the 256 codes.
+"""DEQUANTIZE: ``y = (x - Zx) * Sx`` in float64, rounded to float32. A table of all codes.
 
 Source: TensorFlow Lite, ``reference_ops::Dequantize``. Differs from the source in nothing.
 """
@@ -13,10 +13,10 @@ from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Int8 to float32."""
+    """Int8 or int16 to float32."""
     x, y = required(op, tensors, 0), output(op, tensors)
-    if x.dtype != "int8":
-        refuse_type(op, x, "int8")
+    if x.dtype not in ("int8", "int16"):
+        refuse_type(op, x, "int8 or int16")
     if y.dtype != "float32":
         refuse_type(op, y, "float32")
     scale, zero_point = affine(op, x)

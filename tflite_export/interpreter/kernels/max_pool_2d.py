@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter.operands import Kernel, common_type, required
+from tflite_export.interpreter.operands import WIDE, Kernel, common_type, required
 from tflite_export.interpreter.windows import pool_limits, pool_windows
 from tflite_export.ir import Op, Tensor
 
-LOWEST = {"float32": -np.inf, "int8": -128}
+LOWEST = {"float32": -np.inf, "int8": -128, "int16": -32768}
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32 or int8."""
-    lowest = LOWEST[common_type(op, tensors, 0)]
+    """Float32, int8 or int16."""
+    lowest = LOWEST[common_type(op, tensors, 0, types=WIDE)]
     slide, limits = pool_windows(op, required(op, tensors, 0)), pool_limits(op, tensors)
 
     def run(x: np.ndarray) -> tuple[np.ndarray]:

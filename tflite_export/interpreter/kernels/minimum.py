@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter.operands import Kernel, common_type, same_grid
+from tflite_export.interpreter.operands import WIDE, Kernel, common_type, same_grid
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32 or int8."""
-    common_type(op, tensors, 0, 1)
+    """Float32, int8 or int16."""
+    common_type(op, tensors, 0, 1, types=WIDE)
     same_grid(op, tensors, 0, 1)
     return lambda a, b: (np.minimum(a, b),)

@@ -5,13 +5,22 @@ Source: TensorFlow Lite, ``pad.cc`` and ``reference_ops::Pad``. Differs from the
 
 from collections.abc import Sequence
 
-from tflite_export.interpreter.operands import Kernel, common_type, constant, padded, refuse, required, same_grid
+from tflite_export.interpreter.operands import (
+    WIDE,
+    Kernel,
+    common_type,
+    constant,
+    padded,
+    refuse,
+    required,
+    same_grid,
+)
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32 or int8."""
-    common_type(op, tensors, 0, 2)
+    """Float32, int8 or int16."""
+    common_type(op, tensors, 0, 2, types=WIDE)
     same_grid(op, tensors, 0, 2)
     value = constant(op, tensors, 2)
     if value.size != 1:

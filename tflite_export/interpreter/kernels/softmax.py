@@ -6,6 +6,8 @@ With ``d = x - max(x)``, a number between -255 and 0, and Qn.m fixed point with 
     r = 1 / sum(e)               the sum in Q12.19, scaled to [1, 2), inverted by three Newton steps
     y = clip(e * r) - 128        in units of 1/256
 
+int16: grid 1/32768, 0, and ``exp`` and ``1 / (1 + x)`` from tables of 512 straight pieces (`_wide`).
+
 Source: TensorFlow Lite, ``reference_ops::Softmax`` on gemmlowp's ``fixedpoint.h``. Differs from it where the source
 ends the process: scales that it cannot take are refused; rows so flat that ``sum(e)`` reaches 512 go on by the
 equations, since that is a matter of the data and other kernels compute them.
@@ -15,25 +17,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter import fixed_point
+from tflite_export.interpreter import fixed_point, pieces
 from tflite_export.interpreter.arithmetic import (
     INT8_HIGH,
     INT8_LOW,
+    multiply_by_quantized_multiplier,
     quantize_multiplier,
     rounding_divide_by_power_of_two,
     saturating_rounding_doubling_high_mul,
 )
-from tflite_export.interpreter.operands import Kernel, affine, common_type, output, refuse, required
+from tflite_export.interpreter.operands import WIDE, Kernel, affine, common_type, output, refuse, required
 from tflite_export.ir import Op, Tensor
 
 SUM_INTEGER_BITS = 12
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32 or int8."""
+    """Float32, int8 or int16."""
     beta = np.float32(op.options.get("beta", 0.0))
-    if common_type(op, tensors, 0) == "int8":
-        return _int8(op, tensors, beta)
+    dtype = common_type(op, tensors, 0, types=WIDE)
+    if dtype != "float32":
+        return (_int8 if dtype == "int8" else _int16)(op, tensors, beta)
     return lambda x: (_float(x, beta),)
 
 
@@ -69,3 +73,27 @@ def _exponentials(op: Op, x: Tensor, real: float) -> np.ndarray:
     distance = np.arange(256, dtype=np.int64)
     scaled = saturating_rounding_doubling_high_mul(-np.minimum(distance, farthest) << shift, multiplier)
     return np.where(distance <= farthest, fixed_point.exp_on_negative(scaled), 0)
+
+
+def _int16(op: Op, tensors: Sequence[Tensor], beta: np.float32) -> Kernel:
+    """``e = exp(-10 d)`` and ``r = 1 / (1 + x)`` by `pieces`; ``y = (e * r) >> shift``, rounded half up."""
+    x, y = required(op, tensors, 0), output(op, tensors)
+    if affine(op, y) != (np.float32(1 / 32768), 0):
+        refuse(op, y, "expected scale 1/32768 and zero point 0")
+    real = np.float64(affine(op, x)[0] * beta) / (10.0 / 65535.0)
+    if not 0 < real < 2.0**14:
+        refuse(op, x, f"beta times scale must lie between 0 and 2.5. Received: {float(affine(op, x)[0] * beta):.3g}")
+    pair = quantize_multiplier(real)
+
+    def run(x: np.ndarray) -> tuple[np.ndarray]:
+        distance = x.astype(np.int64) - x.max(-1, keepdims=True)
+        scaled = multiply_by_quantized_multiplier(distance, *pair) + 32767
+        e = pieces.interpolate(np.clip(scaled, -32768, 32767), pieces.EXP)
+        total = e.sum(-1, keepdims=True)
+        headroom = 31 - np.floor(np.log2(total)).astype(np.int64)
+        fraction = ((total << (headroom - 1)) + (1 << 13)) >> 14
+        r = pieces.interpolate(np.clip(fraction - (1 << 15) - (1 << 16), -32768, 32767), pieces.RECIPROCAL)
+        codes = (e * r + (np.int64(1) << (30 - headroom))) >> (31 - headroom)
+        return (np.clip(codes, 0, 32767).astype(np.int16),)
+
+    return run

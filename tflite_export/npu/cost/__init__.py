@@ -6,11 +6,12 @@ Adding an op: write the function in a file of this folder, add the line here.
 from collections.abc import Callable, Sequence
 
 from tflite_export.ir import Op, Tensor
-from tflite_export.npu.cost.convolution import conv_2d, depthwise_conv_2d
-from tflite_export.npu.cost.elementwise import each_element, softmax
+from tflite_export.npu.cost.convolution import conv_2d, depthwise_conv_2d, transpose_conv
+from tflite_export.npu.cost.elementwise import each_element, resize_bilinear, softmax
 from tflite_export.npu.cost.fully_connected import fully_connected
-from tflite_export.npu.cost.movement import move, rename
+from tflite_export.npu.cost.movement import move, move_all, rename
 from tflite_export.npu.cost.pooling import mean, pool_2d
+from tflite_export.npu.cost.recurrent import lstm
 from tflite_export.npu.machine import Machine
 from tflite_export.npu.work import Cost
 
@@ -21,8 +22,13 @@ COSTS: dict[str, Callable[[Op, Sequence[Tensor], Machine], Cost]] = {
     "CONV_2D": conv_2d,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
     "DEQUANTIZE": each_element,
+    "ELU": each_element,
+    "EXP": each_element,
     "EXPAND_DIMS": rename,
     "FULLY_CONNECTED": fully_connected,
+    "GELU": each_element,
+    "HARD_SWISH": each_element,
+    "LEAKY_RELU": each_element,
     "LOGISTIC": each_element,
     "MAXIMUM": each_element,
     "MAX_POOL_2D": pool_2d,
@@ -32,17 +38,27 @@ COSTS: dict[str, Callable[[Op, Sequence[Tensor], Machine], Cost]] = {
     "PACK": move,
     "PAD": move,
     "PADV2": move,
+    "PRELU": each_element,
     "QUANTIZE": each_element,
     "RELU": each_element,
     "RELU6": each_element,
     "RELU_N1_TO_1": each_element,
     "RESHAPE": rename,
+    "RESIZE_BILINEAR": resize_bilinear,
+    "RESIZE_NEAREST_NEIGHBOR": move,
+    "REVERSE_V2": move,
+    "RSQRT": each_element,
     "SHAPE": rename,
     "SOFTMAX": softmax,
+    "SPLIT": move_all,
     "SQUEEZE": rename,
     "STRIDED_SLICE": move,
     "SUB": each_element,
+    "TANH": each_element,
     "TRANSPOSE": move,
+    "TRANSPOSE_CONV": transpose_conv,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
+    "UNPACK": move_all,
 }
 
 MAY_BE_FLOAT = {"QUANTIZE", "DEQUANTIZE"}

@@ -1,5 +1,6 @@
-"""CONV_2D (with groups and dilation) and DEPTHWISE_CONV_2D on the array."""
+"""CONV_2D (with groups and dilation), DEPTHWISE_CONV_2D and TRANSPOSE_CONV on the array."""
 
+import math
 from collections.abc import Sequence
 
 from tflite_export.ir import Op, Tensor
@@ -28,6 +29,29 @@ def depthwise_conv_2d(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Co
     loops = _loops(op, x, kernel, y, x.shape[3], 1, multiplier)
     weights = measure(kernel, channels=kernel.shape[3])
     work = machine.array.depthwise(loops, weights.moved_bytes(machine.weight_format))
+    return Cost(work, loops.macs, mac_bits=machine.array.mac_bits(loops), weights=weights, loops=loops)
+
+
+def transpose_conv(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
+    """Kernel of shape (filters, kernel_h, kernel_w, channels); each input pixel meets all of it.
+
+    Counted as the 1 x 1 convolution to ``filters * kernel_h * kernel_w`` channels that makes what is then added up.
+    """
+    _, kernel, x, y = operands(op, tensors, 1, 4, 4, 4)
+    loops = Loops(
+        in_h=x.shape[1],
+        in_w=x.shape[2],
+        out_h=x.shape[1],
+        out_w=x.shape[2],
+        in_channels=kernel.shape[3],
+        out_channels=math.prod(kernel.shape[:3]),
+        batch=x.shape[0],
+        weight_bits=BITS[kernel.dtype],
+        in_bits=BITS[x.dtype],
+        out_bits=BITS[y.dtype],
+    )
+    weights = measure(kernel, channels=kernel.shape[0])
+    work = machine.array.convolution(loops, weights.moved_bytes(machine.weight_format))
     return Cost(work, loops.macs, mac_bits=machine.array.mac_bits(loops), weights=weights, loops=loops)
 
 

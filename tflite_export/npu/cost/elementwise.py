@@ -13,6 +13,9 @@ from tflite_export.npu.work import Cost
 SOFTMAX_PASSES = 3
 """Maximum, sum of exponentials, division."""
 
+BILINEAR_TAPS = 4
+"""Products in the mean of four pixels."""
+
 
 def each_element(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
     """One operation for each output element; constant operands are read like weights."""
@@ -22,6 +25,11 @@ def each_element(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
 def softmax(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
     """Three passes over the elements."""
     return _vector(op, tensors, machine, passes=SOFTMAX_PASSES)
+
+
+def resize_bilinear(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
+    """Four products for each output element."""
+    return _vector(op, tensors, machine, passes=BILINEAR_TAPS)
 
 
 def _vector(op: Op, tensors: Sequence[Tensor], machine: Machine, passes: int) -> Cost:

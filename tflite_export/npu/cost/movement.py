@@ -17,6 +17,13 @@ def move(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
     return Cost(machine.vector.work(math.prod(output.shape), size, size))
 
 
+def move_all(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
+    """The same of an op that takes a tensor apart: all its outputs together."""
+    operands(op, tensors, None, None)
+    size = sum(nbytes(tensors[index]) for index in op.outputs)
+    return Cost(machine.vector.work(sum(math.prod(tensors[index].shape) for index in op.outputs), size, size))
+
+
 def rename(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
     """The same bytes under another shape: free."""
     operands(op, tensors, None, None)

@@ -1,0 +1,39 @@
+r"""GELU: ``x * Phi(x)`` with the normal distribution ``Phi``, or its approximation by tanh. int8: a table.
+
+    exact          y = x / 2 * erfc(-x / sqrt(2))
+    approximate    y = x / 2 * (1 + tanh(sqrt(2 / pi) * x * (1 + 0.044715 x**2)))
+
+Source: TensorFlow Lite, ``reference/gelu.h`` and ``LUTPopulate``. Differs from it in ``erfc`` and ``tanh``, taken in
+float64 and rounded to float32; the C library's float32 functions are that value except for rare last bits.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tflite_export.interpreter import fused
+from tflite_export.interpreter.elementwise import looked_up
+from tflite_export.interpreter.operands import Kernel, common_type
+from tflite_export.interpreter.tables import float_table
+from tflite_export.ir import Op, Tensor
+
+ONE, HALF, CUBIC = np.float32(1), np.float32(0.5), np.float32(0.044715)
+SLOPE, ROOT_OF_HALF = np.float32(math.sqrt(2 / math.pi)), np.float32(math.sqrt(0.5))
+
+
+def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
+    """Float32 or int8."""
+    function = _by_tanh if op.options.get("approximate", False) else _exact
+    if common_type(op, tensors, 0) == "int8":
+        return looked_up(float_table(op, tensors, function))
+    return lambda x: (function(x),)
+
+
+def _exact(x: np.ndarray) -> np.ndarray:
+    return HALF * x * fused.erfc(x * -ROOT_OF_HALF)
+
+
+def _by_tanh(x: np.ndarray) -> np.ndarray:
+    inner = SLOPE * x * (ONE + CUBIC * x * x)
+    return HALF * x * (ONE + np.tanh(inner.astype(np.float64)).astype(np.float32))
