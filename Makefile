@@ -14,10 +14,10 @@ demo: $(SETUP)
 	$(BIN)/tfcompress demo
 
 test: $(SETUP) lint types
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 check: $(SETUP) lint types
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" tests/laws tests/test_architecture.py
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" tests/laws tests/test_architecture.py
 
 lint: $(SETUP)
 	$(BIN)/ruff check .

@@ -73,6 +73,12 @@ JOBS: dict[str, Callable[[], dict[str, Any] | None]] = {
     "MinMax, all weights and maps": lambda: everywhere(tfc.MinMax(bits=8)),
     "pruning, mask made in every step": lambda: pruning(),
     "pruning, mask every 100 steps": lambda: {".*": {"kernel": tfc.MagnitudePruning(0.7)}},
+    "balanced pruning, before the freeze": lambda: {".*": {"kernel": tfc.BalancedPruning(0.7, freeze_step=100_000)}},
+    "signed perturbation": lambda: {".*": {"kernel": tfc.SignedPerturbation()}},
+    "LookUpTable(16), all weights": lambda: {".*": {"kernel": tfc.LookUpTable(16)}},
+    "JointPruneQuantize, all weights": lambda: {".*": {"kernel": tfc.JointPruneQuantize(100_000)}},
+    "JointPruneQuantize, all weights and maps": lambda: everywhere(tfc.JointPruneQuantize(100_000)),
+    "RelaxedQuantizer(4), all weights": lambda: {".*": {"kernel": tfc.RelaxedQuantizer(4)}},
 }
 
 

@@ -7,6 +7,7 @@ coarse (everything is one code), as long as the reference kernels survive them.
 import math
 
 import numpy as np
+from g3_more_cases import CASES as MORE_CASES
 from g3_parts import (
     ACTIVATIONS,
     CHANNELS,
@@ -25,6 +26,8 @@ from g3_parts import (
     sum_grids,
     weighted,
 )
+from g3_recurrent_cases import RECURRENT_CASES
+from g3_wide_cases import WIDE_CASES
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -302,5 +305,8 @@ CASES = {
     "SHAPE": (shape_of(), 10),
     "PACK": (pack(), 30),
     "STRIDED_SLICE": (strided_slice(), 60),
+    **MORE_CASES,
+    **WIDE_CASES,
+    **RECURRENT_CASES,
 }
 """By name: what draws a case, and how many to draw."""

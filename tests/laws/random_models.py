@@ -101,8 +101,51 @@ def loose_norm(s: Sampler, x: Tensor) -> Tensor:
     return layers.BatchNormalization()(layers.ReLU()(layers.BatchNormalization()(x)))
 
 
+def gated(s: Sampler, x: Tensor) -> Tensor:
+    """Squeeze and excitation, as the EfficientNets have it."""
+    x = layers.Conv2D(6, 3, padding="same", activation=s.pick("silu", "hard_silu", "gelu"))(x)
+    y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    y = layers.Conv2D(6, 1, activation=s.pick("sigmoid", "hard_sigmoid"))(layers.Conv2D(3, 1, activation="silu")(y))
+    return layers.Multiply()([x, y])
+
+
+def bent(s: Sampler, x: Tensor) -> Tensor:
+    """A convolution with an activation that does not fuse."""
+    bend = s.pick(layers.LeakyReLU(0.1), layers.PReLU(alpha_initializer="uniform"), layers.ELU(), layers.ReLU(4.0))
+    return bend(layers.BatchNormalization()(layers.Conv2D(5, 3, padding="same")(x)))
+
+
+def merged(s: Sampler, x: Tensor) -> Tensor:
+    sides = [layers.Conv2D(4, 1)(x) for _ in range(2)]
+    return s.pick(layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum, layers.Average)()(sides)
+
+
+def up_and_down(s: Sampler, x: Tensor) -> Tensor:
+    up = s.pick(layers.UpSampling2D(2), layers.UpSampling2D(2, interpolation="bilinear"), None)
+    x = up(x) if up else layers.Conv2DTranspose(4, 3, 2, s.pick("same", "valid"))(x)
+    return layers.Cropping2D(s.pick(1, ((0, 1), (2, 0))))(layers.MaxPooling2D(2, padding="same")(tail(s, x)))
+
+
+def normed(s: Sampler, x: Tensor) -> Tensor:
+    x = layers.LayerNormalization()(layers.Conv2D(8, 3, padding="same")(x))
+    return layers.Dense(4, activation="gelu")(x)
+
+
+def operations(s: Sampler, x: Tensor) -> Tensor:
+    y = keras.ops.relu(layers.Conv2D(4, 1)(x) * 0.5 + 0.1)
+    return keras.ops.concatenate([y[..., 1:], -y], axis=-1)
+
+
+def line(s: Sampler, x: Tensor) -> Tensor:
+    """Convolutions over the pixels in a row."""
+    y = layers.Reshape((-1, x.shape[-1]))(x)
+    y = layers.ReLU()(layers.BatchNormalization()(layers.Conv1D(4, 3, padding=s.pick("same", "causal"))(y)))
+    return layers.Reshape((*x.shape[1:3], 4))(layers.SeparableConv1D(4, 3, padding="same")(y))
+
+
 BLOCKS: tuple[Block, ...] = (
     conv, depthwise, separable, built_in, residual, three_sums, branches, shared, nested, pool, pad, quiet, loose_norm,
+    gated, bent, merged, up_and_down, normed, operations, line,
 )  # fmt: skip
 
 

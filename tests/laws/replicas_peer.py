@@ -10,7 +10,7 @@ import sys
 import keras
 import numpy as np
 import tensorflow as tf
-from cases import CASES, compressed, fit
+from cases import compressed, fit, one_of_each
 
 
 def main(path: str) -> None:
@@ -18,7 +18,7 @@ def main(path: str) -> None:
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     results = {}
-    for case in CASES:
+    for case in one_of_each():
         with strategy.scope():
             model = compressed(case, calibrated=False)
             before = [np.array(keras.ops.convert_to_numpy(v)) for v in model.variables]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from g3_cases import CASES
+from g3_parts import NOT_IN_REFERENCE
 from hypothesis import HealthCheck, given, settings
 
 from tflite_export.flatbuffer import write
@@ -15,8 +16,8 @@ REQUIRED_CASES = 2000
 
 @pytest.fixture(scope="module")
 def litert():
-    with LiteRT("reference") as runtime:
-        yield runtime
+    with LiteRT("reference") as reference, LiteRT("optimized") as optimized:
+        yield lambda kind: optimized if kind in NOT_IN_REFERENCE else reference
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -30,7 +31,7 @@ def test_kernel_equals_the_reference_kernel(name, litert, record_property):
     @given(strategy)
     def check(case):
         nonlocal compared
-        theirs = litert.run(write(case.graph), case.inputs)
+        theirs = litert(name).run(write(case.graph), case.inputs)
         ours = Executor(case.graph).run(case.inputs)
         for index, value in ours.items():
             assert value.dtype == theirs[index].dtype

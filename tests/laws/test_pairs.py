@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from cases import CASES, Case, data
+from cases import Case, data, one_of_each
 
 import tfcompress as tfc
 import tflite_export as tfe
 from tflite_export.flatbuffer import read
 
-SINGLE = [c for c in CASES if c.slot == "kernel" and not isinstance(c.factory(), tfc.Chain)]
+SINGLE = [c for c in one_of_each() if c.slot == "kernel" and not isinstance(c.factory(), tfc.Chain)]
 SECOND = [case for case in SINGLE if case.kind == "quantizes"]
 
 

@@ -1,0 +1,194 @@
+"""What each weight technique buys on Fashion-MNIST, beside what is simpler and ends with the same zeros and bits.
+
+    python benchmarks/weight_techniques.py [--images=15000] [--seeds=1,2,3] [--only=<regular expression>]
+
+Four kinds of rows, all from the same float networks, with the same six epochs (see ``fashion.py``):
+
+    the technique         as its name says
+    <technique>: after    its mechanism off in training: the six epochs without it, then applied once, nothing behind it
+    <technique>: one-shot magnitude pruning to the zeros that the technique reached in each layer, at once, then six
+                          epochs; for those that prune
+    <technique>: rounded  LSQ to the bits that the technique reached in each layer; for those that quantise
+
+Each finished run is kept in ``results/weight_techniques.json``, and not made again.
+"""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import fashion
+import keras
+import numpy as np
+import record
+
+import tfcompress as tfc
+from tflite_export.files import write_atomically
+
+NAME = "weight_techniques"
+PACKAGES = ("tensorflow", "keras", "numpy")
+Rules = Mapping[str, Any]
+LAYERWISE = {90: {"conv1": 0.75, "conv2": 0.75, "fc0": 0.924}, 95: {"conv1": 0.85, "conv2": 0.85, "fc0": 0.968}}
+"""Zeros by layer that make 90 and 95 % of all weights; the small first and last layer stay dense."""
+
+
+def kernels(transform: tfc.Transform) -> Rules:
+    """The same transform on all kernels."""
+    return {".*": {"kernel": transform}}
+
+
+def magnitude(percent: int, steps: int) -> Rules:
+    """Gradual magnitude pruning, layer-wise, over the first two thirds of the steps."""
+    return {
+        layer: {"kernel": tfc.MagnitudePruning(tfc.PolynomialDecay(0, zeros, 0, 2 * steps // 3, frequency=10))}
+        for layer, zeros in LAYERWISE[percent].items()
+    }
+
+
+def ternary(steps: int) -> Rules:
+    """-a, 0 and a, with 70 % zeros reached in the first third of the steps."""
+    return kernels(tfc.LookUpTable(values="ternary", sparsity=tfc.PolynomialDecay(0, 0.7, 0, steps // 3)))
+
+
+def balanced(steps: int) -> Rules:
+    """The same number of zeros in each output channel, but for the first and the last layer."""
+    return {layer: {"kernel": tfc.BalancedPruning(zeros, 2 * steps // 3)} for layer, zeros in LAYERWISE[90].items()}
+
+
+def shrinking(steps: int) -> Rules:
+    """Random steps towards zero, as large as Adam's and falling with them, up to the fourth fifth of the training."""
+    rate = keras.optimizers.schedules.CosineDecay(6e-3, max(steps, 1))
+    return kernels(tfc.SignedPerturbation(rate, begin_step=steps // 10, end_step=4 * steps // 5))
+
+
+def thresholds(steps: int) -> Rules:
+    """Learned, and frozen for the last fifth."""
+    return kernels(tfc.LearnedThreshold(freeze_step=4 * steps // 5))
+
+
+def edges(steps: int) -> Rules:
+    """Soft for three fifths of the steps, then sharper and sharper, and frozen for the last fifth."""
+    sharpening = tfc.schedules.Ramp(3 * steps // 5, 4 * steps // 5)
+    return kernels(tfc.AnalyticThreshold(sharpening=sharpening, freeze_step=4 * steps // 5))
+
+
+def joint(steps: int) -> Rules:
+    """Zeros and widths by one loss, chosen after two thirds of the steps."""
+    return kernels(tfc.JointPruneQuantize(snap_step=2 * steps // 3))
+
+
+TECHNIQUES: dict[str, Callable[[int], Rules]] = {
+    "MagnitudePruning 90 %": lambda steps: magnitude(90, steps),
+    "MagnitudePruning 95 %": lambda steps: magnitude(95, steps),
+    "LearnedThreshold": thresholds,
+    "AnalyticThreshold": edges,
+    "BalancedPruning 90 %": balanced,
+    "SignedPerturbation": shrinking,
+    "LSQ 4 bits": lambda steps: kernels(tfc.LSQ(4)),
+    "LSQ 2 bits": lambda steps: kernels(tfc.LSQ(2)),
+    "RelaxedQuantizer 4 bits": lambda steps: kernels(tfc.RelaxedQuantizer(4)),
+    "RelaxedQuantizer 2 bits": lambda steps: kernels(tfc.RelaxedQuantizer(2)),
+    "LookUpTable 16": lambda steps: kernels(tfc.LookUpTable(16)),
+    "LookUpTable 4": lambda steps: kernels(tfc.LookUpTable(4)),
+    "LookUpTable 16, powers of two": lambda steps: kernels(tfc.LookUpTable(16, values="power_of_two")),
+    "LookUpTable ternary, 70 % zeros": ternary,
+    "JointPruneQuantize": joint,
+}
+
+PRUNES = ("MagnitudePruning", "LearnedThreshold", "AnalyticThreshold", "Balanced", "Signed", "Joint")
+QUANTIZES = ("Joint",)
+CONTROL = "float, six more epochs"
+
+
+def one_shot(reached: Mapping[str, float]) -> Rules:
+    """Magnitude pruning to given zeros by layer, before the first step."""
+    return {
+        layer: {"kernel": tfc.MagnitudePruning(tfc.ConstantSparsity(zeros, end_step=0))}
+        for layer, zeros in reached.items()
+        if zeros > 0
+    }
+
+
+def trained(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> keras.Model:
+    """The model of a row; ``done`` holds the scores of earlier rows of this seed."""
+    technique, _, control = job.partition(": ")
+    steps = fashion.steps(len(of[0]))
+    if job == CONTROL:
+        return fashion.fine_tuned(fashion.float_network(of, seed), of, seed)
+    if control == "after":
+        model = tfc.compress(fashion.fine_tuned(fashion.float_network(of, seed), of, seed), TECHNIQUES[technique](0))
+        tfc.calibrate(model, of[0][:512])
+        return model
+    if control == "one-shot":
+        rules = one_shot(done[technique]["zeros_by_layer"])
+    elif control == "rounded":
+        rules = {layer: {"kernel": tfc.LSQ(bits)} for layer, bits in done[technique]["bits_by_layer"].items()}
+    else:
+        rules = TECHNIQUES[technique](steps)
+    return fashion.fine_tuned(fashion.compressed(of, seed, rules), of, seed)
+
+
+def jobs() -> list[str]:
+    """All rows, each technique before its controls."""
+    rows = [CONTROL]
+    for technique in TECHNIQUES:
+        prunes, quantizes = technique.startswith(PRUNES), not technique.startswith(PRUNES) or "Joint" in technique
+        rows.append(technique)
+        rows += [f"{technique}: one-shot"] if prunes else []
+        rows += [f"{technique}: rounded"] if quantizes and "LSQ" not in technique else []
+        rows += [f"{technique}: after"] if not prunes else []
+    return rows
+
+
+def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One line a row: mean and spread over the seeds."""
+    lines = []
+    for job in jobs():
+        found = [run[job] for run in runs.values() if job in run]
+        if found:
+            accuracies = [one["accuracy"] for one in found]
+            bits = sorted({max(one["bits_by_layer"].values()) for one in found})
+            lines.append(
+                {
+                    "row": job,
+                    "test accuracy": f"{np.mean(accuracies):.2f} ± {np.std(accuracies):.2f} %",
+                    "zeros": f"{np.mean([one['zeros'] for one in found]):.1f} %",
+                    "widest weight": f"{'/'.join(map(str, bits))} bits",
+                    "kernels, entropy-coded": f"{np.mean([one['entropy'] for one in found]):,.0f} B",
+                    "seeds": str(len(found)),
+                }
+            )
+    return lines
+
+
+def main() -> None:
+    """Runs what is missing, keeps each finished run, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=15_000, help="training images")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
+    options = parser.parse_args()
+    name = NAME if options.images == 15_000 else f"{NAME}_{options.images}"
+    file = record.RESULTS / f"{name}.json"
+    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
+    of = fashion.data(options.images)
+    for seed in map(int, options.seeds.split(",")):
+        done = runs.setdefault(str(seed), {})
+        for job in jobs():
+            if job not in done and re.fullmatch(options.only, job):
+                keras.backend.clear_session()
+                done[job] = fashion.scores(trained(job, of, seed, done), of)
+                print(f"seed {seed}  {job}: {done[job]['accuracy']} %, {done[job]['zeros']} % zeros", flush=True)
+                settings = record.settings(PACKAGES, images=options.images, epochs=fashion.EPOCHS, seeds=options.seeds)
+                content = {"settings": settings, "table": table(runs), "runs": runs}
+                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
+    record.show(table(runs))
+
+
+if __name__ == "__main__":
+    main()
