@@ -75,6 +75,8 @@ JOBS: dict[str, Callable[[], dict[str, Any] | None]] = {
     "pruning, mask every 100 steps": lambda: {".*": {"kernel": tfc.MagnitudePruning(0.7)}},
     "balanced pruning, before the freeze": lambda: {".*": {"kernel": tfc.BalancedPruning(0.7, freeze_step=100_000)}},
     "signed perturbation": lambda: {".*": {"kernel": tfc.SignedPerturbation()}},
+    "LearnedThreshold": lambda: {".*": {"kernel": tfc.LearnedThreshold()}},
+    "AnalyticThreshold": lambda: {".*": {"kernel": tfc.AnalyticThreshold()}},
     "LookUpTable(16), all weights": lambda: {".*": {"kernel": tfc.LookUpTable(16)}},
     "JointPruneQuantize, all weights": lambda: {".*": {"kernel": tfc.JointPruneQuantize(100_000)}},
     "JointPruneQuantize, all weights and maps": lambda: everywhere(tfc.JointPruneQuantize(100_000)),
