@@ -152,11 +152,12 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
         found = [run[job] for run in runs.values() if job in run]
         if found:
             accuracies = [one["accuracy"] for one in found]
+            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
             bits = sorted({max(one["bits_by_layer"].values()) for one in found})
             lines.append(
                 {
                     "row": job,
-                    "test accuracy": f"{np.mean(accuracies):.2f} ± {np.std(accuracies):.2f} %",
+                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
                     "zeros": f"{np.mean([one['zeros'] for one in found]):.1f} %",
                     "widest weight": f"{'/'.join(map(str, bits))} bits",
                     "kernels, entropy-coded": f"{np.mean([one['entropy'] for one in found]):,.0f} B",
