@@ -1,5 +1,5 @@
 # make demo   trains, prunes, quantises, exports, proves and costs a small network; writes out/
-# make test   everything that must hold;  make check   the quick part of it (under two minutes)
+# make test   everything that must hold;  make check   the quick part of it (about three minutes)
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
