@@ -72,8 +72,9 @@ class AnalyticThreshold(SoftPruning):
     """Prunes weights between two edges whose distance and sharpness are learned.
 
     Args:
-        penalty: Price of one weight that is kept, in units of the loss; at least 0. On a network of 10,000 weights,
-            1e-6, 1e-5 and 1e-4 gave 60, 80 and 90 % zeros: try powers of ten.
+        penalty: Price of one weight that is kept, in units of the loss; at least 0. Try powers of ten: the
+            number of zeros follows from price, training and network. Far too high a price makes fewer, since the edges
+            rush past the weights and no longer feel any.
         sharpening: Price of soft edges, in units of the loss: a number (default 1), or a function of the step, best a
             ``tfcompress.schedules.Ramp`` from 60 to 80 % of the steps, which leaves more zeros at the same price.
         freeze_step: Training step from which on the mask stays and only the weights that are left are trained, as they

@@ -13,8 +13,7 @@ Gradients: for ``w``, the gate is a constant (equation 14), in the product and i
     dL/dtau = -sum((g * w  +  penalty * preference) * gate') / T,    gate' = gate * (1 - gate)
 
 The true gradient would push weights away from the threshold. Since tau only hears the weights near it, it would soon
-move no more, whatever the price: the stall of section 3.2, see ``callbacks.WarnStall``. (On the digits of the examples,
-prices from 1e-5 to 3e-4 all ended at 60 % zeros with the true gradient of the price, and at 80 to 90 % without.)
+move no more, whatever the price: the stall of section 3.2, see ``callbacks.WarnStall``.
 
 ``tau = unit * ratio`` with ``unit = PACE * sqrt(mean(w**2))`` fixed at the start. Adam moves ``ratio`` and weights by
 about the learning rate, whatever their gradients, so ``sqrt(tau)`` is about as fast as a weight of its size. Plain
@@ -73,8 +72,8 @@ class LearnedThreshold(SoftPruning):
 
     Args:
         penalty: Price of one weight that is kept, in units of the loss; at least 0. A weight stays if the loss would
-            rise by more without it, so the number of zeros follows from the price, the training and the network. On a
-            network of 10,000 weights, 1e-7, 1e-6, 1e-5 and 1e-4 gave 40, 65, 80 and 90 % zeros: try powers of ten.
+            rise by more without it, so the number of zeros follows from the price, the training and the network: try
+            powers of ten.
         preference: Factor of the price, to prune some layers harder or softer than others; at least 0.
         temperature: T0, the width of the soft threshold relative to the variance of ``|w|``; above 0. It is a variable,
             so that ``callbacks.Anneal("temperature", ...)`` can lower it while training.
