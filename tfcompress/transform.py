@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfcompress import seeds
 from tfcompress.grid import Grid
@@ -126,3 +127,16 @@ def members(transform: Transform) -> list[Transform]:
     if not isinstance(transform, Chain):
         return [transform]
     return [member for part in transform.transforms for member in members(part)]
+
+
+def require_calibrated(transform: Transform, state: np.ndarray) -> None:
+    """Refuses to speak of a grid whose ``state`` (any shape) is still NaN, as ``build`` leaves it.
+
+    Raises:
+        ValueError: Neither ``calibrate`` nor a training batch has set the state.
+    """
+    if np.isnan(state).any():
+        raise ValueError(
+            f"{type(transform).__name__} '{transform.name}' must be calibrated before its grid is known. Received: a "
+            "state that is NaN. Call tfcompress.calibrate(model, x) with representative inputs, or train the model."
+        )

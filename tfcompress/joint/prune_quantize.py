@@ -45,7 +45,7 @@ from keras import ops
 from tfcompress import edges, gradients
 from tfcompress.axes import as_axes, other_axes, slice_shape
 from tfcompress.grid import Grid
-from tfcompress.transform import Transform
+from tfcompress.transform import Transform, require_calibrated
 
 ALPHA, BETA = 0.25, 20.0
 """Where the edges are at first, in root mean squares of the weights, and their sharpness, in one over them."""
@@ -312,12 +312,7 @@ class JointPruneQuantize(Transform):
         """
         codes = self._codes[int(self.chosen)]
         scale = ops.convert_to_numpy(self._level(ops.convert_to_tensor(x, "float32"), self.chosen)[0])
-        measured = self.unit if self._prunes else self.reach
-        if np.isnan(ops.convert_to_numpy(measured)).any():
-            raise ValueError(
-                f"JointPruneQuantize '{self.name}' must be calibrated before its grid is known. Received: a range that "
-                "is NaN. Call tfcompress.calibrate(model, x) with representative inputs, or train the model."
-            )
+        require_calibrated(self, ops.convert_to_numpy(self.unit if self._prunes else self.reach))
         return Grid(scale, codes.bits, signed=codes.signed, narrow_range=codes.narrow_range)
 
     def get_config(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from keras import ops
 from tfcompress import gradients
 from tfcompress.axes import as_axes, other_axes, slice_shape
 from tfcompress.grid import Grid
-from tfcompress.transform import Transform
+from tfcompress.transform import Transform, require_calibrated
 
 
 def symmetric_grid(low: Any, high: Any, codes: Grid) -> tuple[Any, Any]:
@@ -148,11 +148,7 @@ class MinMax(Transform):
             ValueError: Neither ``calibrate`` nor a training batch has set the range.
         """
         step, zero_point = (ops.convert_to_numpy(v) for v in self._grid(ops.convert_to_tensor(x, "float32")))
-        if np.isnan(step).any():
-            raise ValueError(
-                f"MinMax '{self.name}' must be calibrated before its grid is known. Received: a range that is NaN. "
-                "Call tfcompress.calibrate(model, x) with representative inputs, or train the model."
-            )
+        require_calibrated(self, step)
         codes = self._codes
         return Grid(step, self.bits, int(zero_point.flat[0]), signed=codes.signed, narrow_range=codes.narrow_range)
 

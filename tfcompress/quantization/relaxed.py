@@ -33,9 +33,8 @@ both by a fraction of their size. sigma is kept between a twentieth of a step, w
 Reference: Louizos et al., "Relaxed Quantization for Discretized Neural Networks", ICLR 2019,
 https://arxiv.org/abs/1810.01875, and US11562208B2, Qualcomm. Differs from the source in the fixed size of the window,
 which there follows sigma; in the range of weights, which is symmetric as TFLite int8 kernels require; in steps and
-noise of each output channel; in the initial step, which has the least squared error that a few rounds of fitting find,
-and not the range of the values, of which two bits would make nothing but zeros; and in values beyond the grid, see
-above.
+noise of each output channel; in the initial step, which is the best of twenty by squared error (``steps.py``) and not
+the range of the values, of which two bits would make nothing but zeros; and in values beyond the grid, see above.
 """
 
 import math
@@ -47,19 +46,17 @@ import numpy as np
 from keras import ops
 
 from tfcompress import gradients
-from tfcompress.axes import as_axes, other_axes, slice_shape
+from tfcompress.axes import as_axes, slice_shape
 from tfcompress.constraints import Within
 from tfcompress.grid import Grid
-from tfcompress.transform import Transform
+from tfcompress.quantization.steps import initial_step
+from tfcompress.transform import Transform, require_calibrated
 
 QUIETEST, NOISE, LOUDEST = 1 / 20, 1 / 3, 1.0
 """Least, initial and largest ratio of sigma to the step."""
 
 IMPOSSIBLE = 1e-30
 """Added to probabilities, and the least of the random numbers, so that each has a logarithm."""
-
-ROUNDS = 40
-"""How often the initial step is fitted to the codes that it gives."""
 
 
 def cells(x: Any, ratio: Any, low: int, high: int, window: int) -> tuple[Any, list[Any]]:
@@ -128,29 +125,6 @@ def relaxed(
         return code * step, backward
 
     return forward(x, step, ratio)
-
-
-def initial_step(x: Any, axis: Sequence[int] | None, low: int, high: int) -> Any:
-    """A step of small squared rounding error: that of the range at first, then fitted to the codes, in turns.
-
-    Args:
-        x: Values, any shape.
-        axis: Axes that have their own steps.
-        low: Smallest code.
-        high: Largest code.
-
-    Returns:
-        One step per slice, in the rank of ``x``. A slice of zeros gets ``1 / high``.
-    """
-    others = other_axes(len(x.shape), axis)
-    reach = ops.max(x if low == 0 else ops.abs(x), axis=others, keepdims=True)
-
-    def fit(_: Any, step: Any) -> Any:
-        codes = ops.round(ops.clip(x / step, low, high))
-        match, size = (ops.sum(v * codes, axis=others, keepdims=True) for v in (x, codes))
-        return ops.where(match > 0, match / ops.maximum(size, 1.0), step)
-
-    return ops.fori_loop(0, ROUNDS, fit, ops.where(reach > 0, reach, 1.0) / high)
 
 
 @keras.saving.register_keras_serializable("tfcompress")
@@ -283,11 +257,7 @@ class RelaxedQuantizer(Transform):
             ValueError: Neither ``calibrate`` nor a training batch has set the step.
         """
         scale = ops.convert_to_numpy(self.step)
-        if np.isnan(scale).any():
-            raise ValueError(
-                f"RelaxedQuantizer '{self.name}' must be calibrated before its grid is known. Received: a step that is "
-                "NaN. Call tfcompress.calibrate(model, x) with representative inputs, or train the model."
-            )
+        require_calibrated(self, scale)
         return Grid(scale, self.bits, signed=self._codes.signed, narrow_range=self._codes.narrow_range)
 
     def get_config(self) -> dict[str, Any]:

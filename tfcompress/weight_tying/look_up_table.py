@@ -40,7 +40,7 @@ from tfcompress.axes import as_axes, slice_shape
 from tfcompress.grid import Grid
 from tfcompress.ranks import largest
 from tfcompress.schedules import ConstantSparsity, Schedule
-from tfcompress.transform import Transform
+from tfcompress.transform import Transform, require_calibrated
 from tfcompress.weight_tying import clustering
 from tfcompress.weight_tying.dictionaries import Listed, dictionary
 
@@ -240,11 +240,7 @@ class LookUpTable(Transform):
         columns = self._columns(ops.convert_to_tensor(x, "float32"))
         entries = self.kind.in_use(columns, self._entries(self.dictionary))
         values = ops.convert_to_numpy(self.kind.deployed(entries))
-        if np.isnan(values).any():
-            raise ValueError(
-                f"LookUpTable '{self.name}' must be calibrated before its values are known. Received: a dictionary of "
-                "NaN. Call its `calibrate` with the weight, or train the model."
-            )
+        require_calibrated(self, values)
         if isinstance(self.kind, Listed) and not self.kind.zero and bool(ops.any(columns == 0)):
             values = np.sort(np.concatenate([values, np.zeros((len(values), 1), "float32")], axis=1), axis=1)
         if self.axis:

@@ -245,26 +245,6 @@ def test_lower_temperatures_are_nearer_to_the_grid():
     assert errors[0] > 1.3 * errors[1] > 3 * errors[2], errors
 
 
-@pytest.mark.parametrize(
-    ("bits", "signed", "most"), [(2, True, 0.2), (4, True, 0.015), (8, True, 3e-4), (4, False, 0.01)]
-)
-def test_the_initial_step_is_about_the_best_one(bits, signed, most):
-    x = np.abs(normal(4000, 2)) if not signed else normal(4000, 2)
-    low, high = (1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    step = technique.initial_step(tf.constant(x), (-1,), low, high).numpy()
-    assert step.shape == (1, 2)
-
-    def error(step):
-        return np.mean((np.clip(np.rint(x / step), low, high) * step - x) ** 2)
-
-    best = min(error(factor * step) for factor in np.geomspace(0.3, 3, 100))
-    assert error(step) < most and error(step) < 1.3 * best
-
-
-def test_zeros_get_a_step_that_is_sane():
-    np.testing.assert_allclose(technique.initial_step(tf.zeros((4, 3)), (-1,), -7, 7), np.full((1, 3), 1 / 7))
-
-
 def test_noise_stays_between_a_twentieth_of_a_step_and_a_step():
     transform = calibrated(RelaxedQuantizer(4, **WEIGHT), normal(8, 2))
     np.testing.assert_allclose(transform.ratio, [[1 / 3, 1 / 3]], rtol=1e-6)
@@ -362,7 +342,7 @@ def test_two_bits_that_are_learned_beat_two_bits_that_are_rounded_to_and_steps_m
     cooling = tfc.callbacks.Anneal("temperature", lambda step: max(0.5, 1 - step / 300))
     small.fit(x, y, batch_size=64, epochs=12, verbose=0, callbacks=[cooling])
     learned, plain = small.evaluate(*test, verbose=0)[1], network.evaluate(*test, verbose=0)[1]
-    assert plain > 0.9 and learned > rounded + 0.05 and learned > plain - 0.05, (plain, rounded, learned)
+    assert plain > 0.9 and learned > rounded + 0.03 and learned > plain - 0.05, (plain, rounded, learned)
     for transform, step in zip(transforms, steps):
         assert np.mean(np.abs(transform.step / step - 1) > 0.01) > 0.5
         assert np.any(np.abs(transform.ratio - 1 / 3) > 0.01)
