@@ -22,10 +22,9 @@ Gradients: ``round`` passes them straight through, inside the range; s_b gets no
 
     dL/da_b = tau * p_b * (<g, Q_b> - <g, y>)
 
-The widths are passed through one after the other, and once more on the way back, keeping nothing: rounding again is
-cheaper than to fetch seven tensors from memory. An optimizer like Adam moves every variable by about its learning
-rate, and logits and the logarithms of alpha and beta have a longer way to go than weights: they are stored divided by
-``SPEED``.
+How the average passes gradients on, ``average.py`` says. An optimizer like Adam moves every variable by about its
+learning rate, and logits and the logarithms of alpha and beta have a longer way to go than weights: they are stored
+divided by ``SPEED``.
 
 Reference: Georgiadis and Deng, "Jointly pruning and quantizing deep neural networks", US patents 11475308 B2 (2022)
 and 12608615 B2, Samsung, https://patents.google.com/patent/US11475308B2. The claims give the average over all levels,
@@ -45,6 +44,7 @@ from keras import ops
 from tfcompress import edges, gradients
 from tfcompress.axes import as_axes, other_axes, slice_shape
 from tfcompress.grid import Grid
+from tfcompress.joint.average import average
 from tfcompress.transform import Transform, require_calibrated
 
 ALPHA, BETA = 0.25, 20.0
@@ -59,41 +59,11 @@ SPEED = 10.0
 FAVOUR = 0.5
 """The logit that each further bit starts with: the widest is the first choice."""
 
+SAMPLE = 4
+"""One in so many examples decides over the width of a feature map."""
+
 TINY = 2.0**-100
 """The range of a tensor of zeros."""
-
-
-def average(x: Any, shares: Any, reach: Any, codes: Sequence[Grid], clips: bool) -> Any:
-    """``sum_b p_b * Q_b(x)``, with the gradients of ``x`` and ``shares``; with one share of 1, that Q_b bit for bit.
-
-    Args:
-        x: float32, any shape.
-        shares: float32, shape (widths,): p.
-        reach: float32, rank of ``x``: what the highest code of every width stands for.
-        codes: Grids of the widths, ascending; their scale is not used.
-        clips: Whether values beyond the reach are possible.
-    """
-
-    @ops.custom_gradient
-    def forward(x: Any, shares: Any, reach: Any) -> Any:
-        def level(k: int, step: Any) -> Any:
-            scaled = x / step
-            return ops.round(ops.clip(scaled, codes[k].low, codes[k].high) if clips else scaled)
-
-        steps = [reach * np.float32(1 / grid.high) for grid in codes]
-        y = sum(level(k, step) * (shares[k] * step) for k, step in enumerate(steps))
-
-        def backward(upstream: Any) -> Any:
-            by_shares = ops.stack([ops.sum(upstream * (level(k, step) * step)) for k, step in enumerate(steps)])
-            if not clips:
-                return upstream, by_shares, ops.zeros_like(reach)
-            low, high = ((limit + half) * steps[-1] for limit, half in ((codes[-1].low, -0.5), (codes[-1].high, 0.5)))
-            inside = ops.cast(ops.logical_and(x >= low, x <= high), "float32")
-            return upstream * inside, by_shares, ops.zeros_like(reach)
-
-        return y, backward
-
-    return forward(x, shares, reach)
 
 
 def _size(x: Any) -> Any:
@@ -255,7 +225,7 @@ class JointPruneQuantize(Transform):
             gates = ops.where(snapped, ops.cast(kept, "float32"), soft)
             cost, x = cost + self.kept_penalty * ops.sum(gates), x * gates
         self.add_loss(cost * ops.minimum(1.0, 3.0 * self.progress))
-        return average(x, shares, reach, self._codes, clips=not self._prunes)
+        return average(x, shares, reach, self._codes, clips=not self._prunes, sample=1 if self._prunes else SAMPLE)
 
     def _shares(self, temperature: Any) -> Any:
         """p, one per width."""

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 import tfcompress as tfc
 from tfcompress import Grid, JointPruneQuantize, gradients, testing
-from tfcompress.joint import prune_quantize
+from tfcompress.joint import average, prune_quantize
 
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)
 
@@ -62,7 +62,7 @@ def test_one_share_is_a_plain_quantizer_of_that_width_bit_for_bit(slot, chosen):
     signs = {"weight": (True, True), "relu": (False, False), "signed map": (True, False)}[slot]
     reach = np.max(np.abs(x), axis=0, keepdims=True) * (1 if slot == "weight" else 0.7)
     codes = [Grid(1.0, b, signed=signs[0], narrow_range=signs[1]) for b in WIDTHS]
-    y = prune_quantize.average(tf.constant(x), tf.constant(shares), tf.constant(reach), codes, slot != "weight")
+    y = average.average(tf.constant(x), tf.constant(shares), tf.constant(reach), codes, slot != "weight")
     np.testing.assert_array_equal(y, plain(x, WIDTHS[chosen], *signs, reach=reach))
 
 
