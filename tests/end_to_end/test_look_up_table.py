@@ -43,13 +43,12 @@ def fitted(model: keras.Model, x: np.ndarray, y: np.ndarray, rate: float) -> ker
 @pytest.mark.parametrize(
     ("table", "values"),
     [
-        (tfc.LookUpTable(16), 16),
         (tfc.LookUpTable(16, values="power_of_two"), 15),
         (tfc.LookUpTable(values="ternary", sparsity=tfc.PolynomialDecay(0.0, 0.7, 0, 30)), 3),
         (tfc.Chain([tfc.MagnitudePruning(0.5), tfc.LookUpTable(4)]), 4),
         (tfc.LookUpTable(4, axis=None), None),
     ],
-    ids=["free", "power_of_two", "ternary_pruned", "pruned", "per_channel"],
+    ids=["power_of_two", "ternary_pruned", "pruned", "per_channel"],
 )
 def test_the_file_holds_what_was_trained(table: tfc.Transform, values: int | None, tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
