@@ -20,6 +20,7 @@ COMMANDS = {
     "verify": "compare a .tflite file with LiteRT's kernels, tensor by tensor",
     "run": "run images (.npy) through the bit-exact interpreter",
     "estimate": "cycles, bytes and energy per layer on an NPU",
+    "check": "whether an NPU runs it, op by op, and what to do if not",
     "machines": "list the NPUs that can be estimated",
 }
 

@@ -1,7 +1,8 @@
-"""What a model costs on an NPU: ``estimate`` on one of ``machines``, or on your own machine file."""
+"""What a model costs on an NPU, ``estimate``, and whether it runs there, ``check``: ``machines`` or your own file."""
 
+from tflite_export.npu.check import Check, check
 from tflite_export.npu.estimate import estimate
 from tflite_export.npu.machine import Machine, load, machines
 from tflite_export.npu.result import Estimate
 
-__all__ = ["Estimate", "Machine", "estimate", "load", "machines"]
+__all__ = ["Check", "Estimate", "Machine", "check", "estimate", "load", "machines"]
