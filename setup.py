@@ -20,7 +20,10 @@ DEMO = ["scikit-learn>=1.5"]  # its wheel carries the digits images
 TESTS = [
     *REPORTS, *DEMO, "pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13", "jax>=0.5",
 ]  # fmt: skip
-PEERS = ["ethos-u-vela>=4.2", "scalesim>=3.0", "ai-edge-quantizer>=0.5", "tf-keras>=2.20"]
+PEERS = [
+    "ethos-u-vela>=5.2", "scalesim>=3.0", "ai-edge-quantizer>=0.10", "ai-edge-model-explorer-adapter>=0.1",
+    "tflite>=2.18", "tf-keras>=2.20",
+]  # fmt: skip
 
 setup(
     name="tfcompress",
