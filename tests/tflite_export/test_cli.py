@@ -59,10 +59,26 @@ def test_run_prints_the_largest_output_of_each_image(
     assert len(capsys.readouterr().out.split()) == 3
 
 
-def test_estimate_writes_csv_and_json(model: Path, tmp_path: Path) -> None:
-    files = [tmp_path / "rows.csv", tmp_path / "rows.json"]
-    assert cli.run(["estimate", str(model), f"--csv={files[0]}", f"--json={files[1]}"]) == 0
-    assert all("cycles_total" in file.read_text() for file in files)
+def test_estimate_writes_csv_json_and_a_timeline(model: Path, tmp_path: Path) -> None:
+    files = {kind: tmp_path / kind for kind in ("csv", "json", "trace")}
+    assert cli.run(["estimate", str(model), *(f"--{kind}={file}" for kind, file in files.items())]) == 0
+    assert all("cycles_total" in file.read_text() for file in files.values())
+
+
+def test_several_machines_are_put_side_by_side(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["estimate", str(model), "--machine=systolic-16-os,systolic-32-os"]) == 0
+    assert "on systolic-32-os" in capsys.readouterr().out
+    assert cli.run(["estimate", str(model), str(model), "--machine=systolic-16-os,systolic-32-os", "--csv=x"]) == 2
+
+
+def test_check_says_what_does_not_run_there(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["check", str(model)]) == 0
+    assert "1 PASS" in capsys.readouterr().out
+    path = tmp_path / "ceil.tflite"
+    path.write_bytes(write(small_graph("CEIL")))
+    assert cli.run(["check", str(path), "--machine=ethos-u55-256-like"]) == 1
+    assert "CEIL does not run there." in capsys.readouterr().out
+    assert cli.run(["check", "--rules"]) == 0
 
 
 def test_machines_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,28 +1,46 @@
-"""tfcompress estimate FILE.tflite --machine=NAME: cycles, bytes and energy per layer on an NPU."""
+"""tfcompress estimate FILE.tflite... --machine=NAME,...: cycles, bytes and energy per layer on an NPU.
+
+Several files, or several machines, are put side by side.
+"""
 
 from collections.abc import Sequence
 
 from absl import flags
 
 from tflite_export import npu
-from tflite_export.commands import new_flags, one_file, read_array, read_bytes
+from tflite_export.commands import UsageError, new_flags, read_array, read_bytes
+from tflite_export.npu.trace import write_trace
 
 FLAGS = new_flags()
-_MACHINE = flags.DEFINE_string(
-    "machine", "ethos-u55-128-like", "A name that `tfcompress machines` lists, or a .toml file.", flag_values=FLAGS
+_MACHINE = flags.DEFINE_list(
+    "machine", ["ethos-u55-128-like"], "Names that `tfcompress machines` lists, or .toml files.", flag_values=FLAGS
 )
 _DATA = flags.DEFINE_string("data", None, "Images (.npy): also count zeros in feature maps.", flag_values=FLAGS)
 _CSV = flags.DEFINE_string("csv", None, "Also write the rows to this CSV file.", flag_values=FLAGS)
 _JSON = flags.DEFINE_string("json", None, "Also write rows and totals to this JSON file.", flag_values=FLAGS)
+_TRACE = flags.DEFINE_string("trace", None, "Also write a timeline for Perfetto to this file.", flag_values=FLAGS)
 
 
 def run(positional: Sequence[str]) -> int:
-    """Prints the estimate of one file."""
+    """Prints the estimate of one file on one machine, or the totals of several side by side."""
+    if not positional:
+        raise UsageError("at least one .tflite file expected. Received: none")
     data = read_array(_DATA.value) if _DATA.value else None
-    result = npu.estimate(read_bytes(one_file(positional)), machine=_MACHINE.value, data=data)
+    results = {
+        (file, machine): npu.estimate(read_bytes(file), machine=machine, data=data)
+        for file in positional
+        for machine in _MACHINE.value
+    }
+    if len(results) > 1:
+        if _CSV.value or _JSON.value or _TRACE.value:
+            raise UsageError("--csv, --json and --trace are for one file on one machine")
+        print(npu.compare({" on ".join(pair): result for pair, result in results.items()}))
+        return 0
+    (result,) = results.values()
     print(result)
-    if _CSV.value:
-        result.to_csv(_CSV.value)
-    if _JSON.value:
-        result.to_json(_JSON.value)
+    for path, write in ((_CSV.value, result.to_csv), (_JSON.value, result.to_json)):
+        if path:
+            write(path)
+    if _TRACE.value:
+        write_trace(result, _TRACE.value)
     return 0

@@ -1,19 +1,24 @@
 """Energy per operation, from a table file in which every number has its citation.
 
-    E_mac  = macs * (E_mult * bw * ba / 64 + E_add32) + vector operations * (E_mult + E_add32)
-    E_sram = (bytes / 8) * E_sram64(bank)
-    E_dram = (bytes / 4) * E_dram32
+    E_mac    = products * E_mult * bw * ba / 64 + sums * E_add32 + shifts * E_shift * ba / 8
+               + vector operations * (E_mult + E_add32)
+    E_sram   = (bytes / 8) * E_sram64(bank)
+    E_dram   = (bytes / 4) * E_dram32
+    E_static = cycles * E of one cycle, if the machine file gives it
 
-with ``bw``, ``ba`` the operand widths rounded up to the multiplier's. Leakage, clock, control and wires are left out,
-so energies compare designs; they do not predict a battery. ``checked = false`` in the table means that the number
+with ``bw``, ``ba`` the operand widths that the multipliers spend, and as many products, sums and shifts as the array
+really switches: one product and one sum for each multiply-accumulate that is not gated or skipped, unless the machine
+multiplies in another way. Clock, control and wires are left out, and leakage too unless the machine file states it, so
+energies compare designs; they do not predict a battery. ``checked = false`` in the table means that the number
 was not looked up in the source that it is attributed to; outputs name those numbers.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from tflite_export.npu import schema
+from tflite_export.npu.work import Arithmetic
 
 FOLDER = Path(__file__).with_name("energies")
 
@@ -37,6 +42,7 @@ class EnergyTable:
         int32_add: One 32-bit addition.
         dram_32b: 32 bits from or to main memory.
         sram_64b: 64 bits from or to an SRAM bank; the key is the bank's size in bytes.
+        int8_shift: A shift of 8 bits; only machines that shift need it.
     """
 
     description: str
@@ -44,10 +50,18 @@ class EnergyTable:
     int32_add: Entry
     dram_32b: Entry
     sram_64b: Mapping[str, Entry]
+    int8_shift: Entry | None = None
 
     def mac_pj(self, weight_bits: int, activation_bits: int) -> float:
         """One multiply-accumulate."""
         return self.int8_mult.pj * weight_bits * activation_bits / 64 + self.int32_add.pj
+
+    def array_pj(self, arithmetic: Arithmetic) -> float:
+        """All that an array switches in a layer."""
+        weight_bits, activation_bits = arithmetic.bits
+        product = self.int8_mult.pj * weight_bits * activation_bits / 64
+        shift = self.int8_shift.pj * activation_bits / 8 if self.int8_shift else 0.0
+        return arithmetic.products * product + arithmetic.sums * self.int32_add.pj + arithmetic.shifts * shift
 
     def vector_pj(self) -> float:
         """One element-wise operation, taken as a product and a sum."""
@@ -61,10 +75,12 @@ class EnergyTable:
         """One byte to or from main memory."""
         return self.dram_32b.pj / 4
 
-    def unchecked(self, bank_bytes: int) -> list[str]:
+    def unchecked(self, bank_bytes: int, shifts: bool = False) -> list[str]:
         """Names of the numbers in use that were not looked up in their source."""
-        used = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("description", "sram_64b")}
+        used = {name: getattr(self, name) for name in ("int8_mult", "int32_add", "dram_32b")}
         used[f"sram_64b.{bank_bytes}"] = self.sram_64b[str(bank_bytes)]
+        if shifts and self.int8_shift:
+            used["int8_shift"] = self.int8_shift
         return [name for name, entry in used.items() if not entry.checked]
 
 

@@ -16,6 +16,8 @@ class Loops:
         weight_bits: Width of a stored weight, in bits.
         in_bits: Width of an input feature-map element, in bits.
         out_bits: Width of an output element, in bits.
+        weight_width: Bits that the weights really need; 0: all of ``weight_bits``.
+        in_width: Bits that the input's codes really need; 0: all of ``in_bits``.
     """
 
     in_h: int
@@ -35,10 +37,12 @@ class Loops:
     weight_bits: int = 8
     in_bits: int = 8
     out_bits: int = 8
+    weight_width: int = 0
+    in_width: int = 0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 1:
+            if value < 1 and not name.endswith("_width"):
                 raise ValueError(f"`{name}` of a convolution or pool must be at least 1. Received: {value}")
 
     @property
@@ -62,14 +66,24 @@ class Loops:
         return self.groups * self.m * self.k * self.n
 
     @property
+    def filters(self) -> int:
+        """Filters of all groups."""
+        return self.groups * self.out_channels
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Bits of weights and inputs that products have to deal with."""
+        return self.weight_width or self.weight_bits, self.in_width or self.in_bits
+
+    @property
+    def unfolded_bytes(self) -> int:
+        """Bytes of all inputs of all positions, those that positions share counted again."""
+        return -(-self.groups * self.m * self.k * self.in_bits // 8)
+
+    @property
     def out_bytes(self) -> int:
         """Bytes of the output feature map."""
         return -(-self.groups * self.m * self.n * self.out_bits // 8)
-
-
-def precision(multiplier_bits: int, weight_bits: int, activation_bits: int) -> int:
-    """Cycles that a fixed multiplier of ``multiplier_bits`` needs for one product: ``ceil(bw / m) * ceil(ba / m)``."""
-    return ceil_div(weight_bits, multiplier_bits) * ceil_div(activation_bits, multiplier_bits)
 
 
 def ceil_div(a: int, b: int) -> int:

@@ -5,22 +5,34 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+import numpy as np
 
 from tflite_export.files import write_atomically
 from tflite_export.npu.energy import EnergyTable
 from tflite_export.npu.machine import Machine
 from tflite_export.table import table
 
+CYCLES = (
+    "cycles_useful", "cycles_edge", "cycles_fill_drain", "cycles_imbalance", "cycles_decode", "cycles_memory_stall",
+)  # fmt: skip
+"""The parts of ``cycles_total``."""
+
+ENERGIES = ("energy_mac_pj", "energy_sram_pj", "energy_dram_pj", "energy_static_pj")
+
 SUMMED = (
-    "cycles_total", "cycles_useful", "cycles_edge", "cycles_fill_drain", "cycles_memory_stall", "macs", "vector_ops",
+    "cycles_total", *CYCLES, "macs", "macs_executed", "vector_ops",
     "weight_count", "weight_zeros", "weight_stored_bytes", "weight_entropy_bytes", "weight_moved_bytes",
     "sram_read_bytes", "sram_write_bytes", "dram_read_bytes", "dram_write_bytes",
-    "energy_mac_pj", "energy_sram_pj", "energy_dram_pj",
+    *ENERGIES,
 )  # fmt: skip
 """Columns whose total is their sum."""
+
+SHARES = {"p50": 50, "p95": 95, "max": 100}
+"""Suffix of a column -> share of the samples that cost no more, in percent."""
 
 SUMMED_WITH_DATA = ("activation_count", "activation_zeros")
 NAME_WIDTH = 32
@@ -34,12 +46,17 @@ class Estimate:
 
     Attributes:
         machine: The machine.
-        rows: One dictionary a layer, in execution order; keys carry the unit. ``cycles_useful``, ``cycles_edge``,
-            ``cycles_fill_drain`` and ``cycles_memory_stall`` sum to ``cycles_total``. ``loop_order`` says how operands
-            travel (``Traffic.order``), ``tile`` the tile if there is one, ``alive_bytes`` the feature maps alive.
-        totals: The same keys summed (``alive_bytes``: the largest), and ``time_us``, ``energy_total_uj``.
+        rows: One dictionary a layer, in execution order; keys carry the unit. The parts ``CYCLES`` sum to
+            ``cycles_total``. ``algorithm`` names one with fewer
+            products. ``macs`` are those of the layer, ``macs_executed`` those that took time. ``loop_order``
+            says how operands travel (``Traffic.order``), ``tile`` the tile if there is one, ``alive_bytes`` the feature
+            maps alive, ``accumulator_bits`` the width that no sum exceeds. Where samples differ, all numbers are means,
+            and ``cycles_p50``, ``cycles_p95`` and ``cycles_max`` are not exceeded by as many percent of them.
+        totals: The same keys summed (``alive_bytes``, ``accumulator_bits``: the largest; ``cycles_p50`` and so on: of
+            whole samples), and ``time_us``, ``energy_total_uj``.
         energy_table: Energies per operation and where they are from.
         samples: Samples behind ``activation_count`` and ``activation_zeros``; 0 if no data was given.
+        loads: Layer -> cycles of each cell, (folds, cells), on an array whose cells wait for each other; without data.
     """
 
     machine: Machine
@@ -47,11 +64,12 @@ class Estimate:
     totals: dict[str, Any]
     energy_table: EnergyTable
     samples: int = 0
+    loads: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def energy_basis(self) -> str:
         """How far the energies can be trusted, in one phrase; names the numbers that were not checked."""
-        unchecked = self.energy_table.unchecked(self.machine.memory.sram_bank_bytes)
+        unchecked = self.energy_table.unchecked(self.machine.memory.sram_bank_bytes, self.machine.shifts)
         return f"relative; unverified: {', '.join(unchecked)}" if unchecked else "relative"
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
@@ -80,7 +98,8 @@ class Estimate:
 
     def __str__(self) -> str:
         """The table, a line of totals, and what they mean in time and energy."""
-        columns = COLUMNS + (DATA_COLUMNS if self.samples else ())
+        columns = tuple(c for c in COLUMNS if c[0] not in IF_ANY or self.totals[f"cycles_{c[0]}"])
+        columns += DATA_COLUMNS if self.samples else ()
         cells = [[cell(row) for _, cell in columns] for row in [*self.rows, self.totals]]
         header, *lines = table([title for title, _ in columns], cells, left=2).splitlines()
         rule = "-" * max(map(len, [header, *lines]))
@@ -89,27 +108,43 @@ class Estimate:
 
     def _foot(self) -> list[str]:
         t = self.totals
-        return [
+        static = f" + static {t['energy_static_pj'] / 1e6:.3f}" if t["energy_static_pj"] else ""
+        lines = [
             f"{t['cycles_total']:,} cycles = {t['time_us']:,.1f} us at {self.machine.clock_hz / 1e6:g} MHz; "
             f"{t['macs']:,} MACs, array used {t['utilisation']:.1%}",
             f"main memory {t['dram_read_bytes']:,} B read, {t['dram_write_bytes']:,} B written; "
             f"feature maps {t['alive_bytes']:,} B at most",
             f"energy {t['energy_total_uj']:.3f} uJ = MAC {t['energy_mac_pj'] / 1e6:.3f} "
-            f"+ SRAM {t['energy_sram_pj'] / 1e6:.3f} + DRAM {t['energy_dram_pj'] / 1e6:.3f} ({self.energy_basis})",
+            f"+ SRAM {t['energy_sram_pj'] / 1e6:.3f} + DRAM {t['energy_dram_pj'] / 1e6:.3f}{static} "
+            f"({self.energy_basis})",
         ]
+        if "cycles_p50" in t:
+            lines.insert(
+                1,
+                f"{self.samples} samples: {t['cycles_total']:,} cycles on average, {t['cycles_p50']:,} for half "
+                f"of them, {t['cycles_p95']:,} for 95 %, {t['cycles_max']:,} at most",
+            )
+        return lines
 
 
-def totals(rows: Sequence[Mapping[str, Any]], machine: Machine) -> dict[str, Any]:
-    """Sums of the rows; utilisation, time and energy of the whole."""
+def totals(rows: Sequence[Mapping[str, Any]], machine: Machine, cycles: np.ndarray | None = None) -> dict[str, Any]:
+    """Sums of the rows; utilisation, time and energy of the whole; ``cycles`` of each sample, if they differ."""
     keys = SUMMED + tuple(key for key in SUMMED_WITH_DATA if rows and key in rows[0])
-    total: dict[str, Any] = {"layer": "total", "op": "", "loop_order": "", "tile": ""}
+    total: dict[str, Any] = {"layer": "total", "op": "", "loop_order": "", "tile": "", "algorithm": ""}
     total |= {key: sum(row[key] for row in rows) for key in keys}
-    cycles = total["cycles_total"]
-    total["utilisation"] = total["macs"] / (cycles * machine.array.macs_per_cycle) if cycles else 0.0
-    total["alive_bytes"] = max((row["alive_bytes"] for row in rows), default=0)
-    total["time_us"] = cycles / machine.clock_hz * 1e6
-    total["energy_total_uj"] = (total["energy_mac_pj"] + total["energy_sram_pj"] + total["energy_dram_pj"]) / 1e6
-    return total
+    busy = sum(row["utilisation"] * row["cycles_total"] for row in rows)
+    total["utilisation"] = min(busy / total["cycles_total"], 1.0) if total["cycles_total"] else 0.0
+    for key in ("alive_bytes", "accumulator_bits"):
+        total[key] = max((row[key] for row in rows), default=0)
+    total["time_us"] = total["cycles_total"] / machine.clock_hz * 1e6
+    total["energy_total_uj"] = sum(total[key] for key in ENERGIES) / 1e6
+    return total | ({} if cycles is None else spread(cycles))
+
+
+def spread(cycles: np.ndarray) -> dict[str, int]:
+    """Cycles that half of the samples, 95 % and all of them do not exceed."""
+    found = np.percentile(cycles, list(SHARES.values()), method="inverted_cdf")
+    return {f"cycles_{name}": int(value) for name, value in zip(SHARES, found)}
 
 
 def tool() -> str:
@@ -148,6 +183,8 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("useful", _cycle_share("useful")),
     ("edge", _cycle_share("edge")),
     ("fill", _cycle_share("fill_drain")),
+    ("imbalance", _cycle_share("imbalance")),
+    ("decode", _cycle_share("decode")),
     ("stall", _cycle_share("memory_stall")),
     ("MACs", _number("macs")),
     ("weights B", _number("weight_moved_bytes")),
@@ -158,6 +195,9 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("DRAM nJ", _nanojoule("dram")),
     ("order", lambda row: row["loop_order"]),
 )
+
+IF_ANY = ("imbalance", "decode")
+"""Columns that are left out if there is nothing in them."""
 
 DATA_COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("zeros in", lambda row: _percent(row["activation_zeros"], row["activation_count"])),

@@ -1,4 +1,4 @@
-"""The constants that an op really holds: how many, how many zeros, and their bytes as stored and as entropy coded.
+"""The constants that an op really holds: how many, how many zeros, and their bytes in every weight format.
 
 Entropy coded means the least that a lossless coder of independent codes needs, with its table, as the receipt counts
 it; Ethos-U weight streams come near that. Zeroing weights shortens the stream as long as zero is the most frequent of
@@ -6,12 +6,14 @@ the codes involved; a tensor with one single code has entropy 0 and can only get
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from tflite_export.ir import Tensor
 from tflite_export.measures import entropy_bytes
+from tflite_export.npu.formats import Stream, streams
 
 CHANNEL_BYTES = 10
 """Per output channel: 40 bits of bias, 32 of multiplier, 6 of shift, as Ethos-U stores them."""
@@ -25,7 +27,7 @@ BITS = {
 
 @dataclass(frozen=True)
 class Weights:
-    """What is known of an op's constants; bytes exclude ``channel_bytes`` (bias and rescaling parameters)."""
+    """What is known of an op's constants; streams exclude ``channel_bytes`` (bias and rescaling parameters)."""
 
     count: int = 0
     zeros: int = 0
@@ -33,11 +35,11 @@ class Weights:
     stored_bytes: int = 0
     entropy_bytes: int = 0
     channel_bytes: int = 0
+    streams: Mapping[str, Stream] = field(default_factory=dict)
 
     def moved_bytes(self, weight_format: str) -> int:
-        """Bytes that travel to the array in the machine's ``weight_format``, ``"dense"`` or ``"entropy"``."""
-        coded = {"dense": self.stored_bytes, "entropy": self.entropy_bytes}[weight_format]
-        return coded + self.channel_bytes
+        """Bytes that travel to the array in the machine's ``weight_format``."""
+        return (self.streams[weight_format].nbytes if self.streams else 0) + self.channel_bytes
 
 
 NO_WEIGHTS = Weights()
@@ -45,19 +47,45 @@ NO_WEIGHTS = Weights()
 
 def measure(tensor: Tensor, channels: int = 0) -> Weights:
     """Counts the codes of a constant; ``channels`` is the number of output channels with a bias and a scale."""
+    values, size = codes(tensor), nbytes(tensor)
+    coded = streams(values, size, entropy_bytes(np.asarray(tensor.data)))
+    return Weights(
+        count=values.size,
+        zeros=int(values.size - np.count_nonzero(values)),
+        distinct=int(np.unique(values).size),
+        stored_bytes=size,
+        entropy_bytes=coded["entropy"].nbytes,
+        channel_bytes=CHANNEL_BYTES * channels,
+        streams=coded,
+    )
+
+
+def added(parts: Sequence[Weights]) -> Weights:
+    """Several constants together; ``distinct`` counts each on its own."""
+    names = ("count", "zeros", "distinct", "stored_bytes", "entropy_bytes", "channel_bytes")
+    sums = {name: sum(getattr(part, name) for part in parts) for name in names}
+    coded = [part.streams for part in parts if part.streams]
+    kinds = coded[0] if coded else {}
+    return Weights(**sums, streams={kind: _joined([stream[kind] for stream in coded]) for kind in kinds})
+
+
+def _joined(parts: Sequence[Stream]) -> Stream:
+    return Stream(*(sum(getattr(part, name) for part in parts) for name in ("nbytes", "symbols", "nonzero")))
+
+
+def codes(tensor: Tensor) -> np.ndarray:
+    """The codes of a constant, shifted so that zero is 0.
+
+    Raises:
+        ValueError: The tensor is computed at run time.
+    """
     if tensor.data is None:
         raise ValueError(
             f"the weights `{tensor.name}` must be a constant: their cost is computed from their values. "
             "Received: a tensor that is computed at run time"
         )
-    return Weights(
-        count=tensor.data.size,
-        zeros=int(np.count_nonzero(tensor.data == zero_code(tensor))),
-        distinct=np.unique(tensor.data).size,
-        stored_bytes=nbytes(tensor),
-        entropy_bytes=min(entropy_bytes(tensor.data), nbytes(tensor)),
-        channel_bytes=CHANNEL_BYTES * channels,
-    )
+    zero = zero_code(tensor)
+    return tensor.data - zero if np.any(zero) else tensor.data
 
 
 def zero_code(tensor: Tensor) -> np.ndarray:

@@ -1,6 +1,6 @@
 import pytest
 
-from tflite_export.npu.loops import Loops, precision
+from tflite_export.npu.loops import Loops
 
 
 def test_macs_of_a_grouped_convolution():
@@ -18,6 +18,6 @@ def test_an_empty_loop_is_refused():
         Loops(1, 1, 1, 1, 1, 1, kernel_h=0)
 
 
-@pytest.mark.parametrize(("weight_bits", "activation_bits", "cycles"), [(8, 8, 1), (4, 8, 1), (8, 16, 2), (16, 16, 4)])
-def test_wide_operands_take_several_passes_of_a_fixed_multiplier(weight_bits, activation_bits, cycles):
-    assert precision(8, weight_bits, activation_bits) == cycles
+def test_widths_are_those_of_storage_unless_the_values_need_less():
+    assert Loops(1, 1, 1, 1, 1, 1, weight_bits=4, in_bits=16).widths == (4, 16)
+    assert Loops(1, 1, 1, 1, 1, 1, weight_width=3, in_width=7).widths == (3, 7)

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import pytest
 
 from tflite_export.npu import schema
-from tflite_export.npu.schema import Count, Natural
+from tflite_export.npu.schema import Amount, Count, Natural
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Outer:
     flag: bool
     part: Inner | Other
     many: Mapping[str, Inner]
+    extra: Inner | None = None
+    loss: Amount = 0.0
 
 
 GOOD = {"wait": 0, "mode": 2, "flag": True, "part": {"kind": "other", "rate": 3}, "many": {"x": {"size": 1}}}
@@ -36,11 +38,17 @@ def test_tables_become_dataclasses():
     assert schema.build(Outer, GOOD, "file") == Outer(0, 2, True, Other(3.0), {"x": Inner(1)})
 
 
+def test_keys_with_a_default_may_be_left_out():
+    assert schema.build(Outer, {**GOOD, "extra": {"size": 2}, "loss": 0}, "file").extra == Inner(2)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"extra": 1}, "file: unknown key `extra`. Known keys: wait, mode, flag, part, many"),
+        ({"other": 1}, "file: unknown key `other`. Known keys: wait, mode, flag, part, many, extra, loss"),
         ({"wait": -1}, "file: `wait` must be an integer of at least 0. Received: -1"),
+        ({"extra": 1}, "file: `extra` must be a table with the keys size. Received: 1"),
+        ({"loss": -0.5}, "file: `loss` must be a number of at least 0. Received: -0.5"),
         ({"wait": True}, "file: `wait` must be an integer of at least 0. Received: True"),
         ({"wait": 1.0}, "file: `wait` must be an integer of at least 0. Received: 1.0"),
         ({"mode": "b"}, "file: `mode` must be one of 'a', 2. Received: 'b'"),

@@ -12,11 +12,15 @@ SCALE-Sim 3.0 counts on dense layers. Differs from the source in never going bel
 where the trailing ``- 1`` would report more than full use.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import ClassVar, Literal
 
-from tflite_export.npu.loops import Loops, ceil_div, precision
+from tflite_export.npu.loops import Loops, ceil_div
+from tflite_export.npu.multipliers import Multiplier, sigma
 from tflite_export.npu.schema import Count
+from tflite_export.npu.values import Values
 from tflite_export.npu.work import Work
 
 PARTIAL_SUM_BYTES = 4
@@ -31,6 +35,7 @@ class Systolic:
         rows: Cells that an input row enters.
         columns: Cells side by side, one filter each.
         multiplier_bits: Operand width of a cell's multiplier; wider operands take several cycles.
+        multiplier: How a cell multiplies, see ``multipliers``.
     """
 
     KIND: ClassVar[str] = "systolic"
@@ -39,48 +44,47 @@ class Systolic:
     rows: Count
     columns: Count
     multiplier_bits: Count
+    multiplier: Multiplier = "fixed"
 
     @property
     def macs_per_cycle(self) -> int:
         """Peak rate."""
         return self.rows * self.columns
 
-    def mac_bits(self, loops: Loops) -> tuple[int, int]:
-        """Operand widths (weight, activation) that the multipliers spend on one product, in bits."""
-        width = self.multiplier_bits
-        return ceil_div(loops.weight_bits, width) * width, ceil_div(loops.in_bits, width) * width
-
-    def convolution(self, loops: Loops, weight_bytes: int) -> Work:
+    def convolution(self, loops: Loops, weight_bytes: int, values: Values | None = None) -> Work:
         """Work of any convolution or matrix product whose weights occupy ``weight_bytes`` as they travel."""
-        return DATAFLOWS[self.dataflow](self, loops, weight_bytes)
+        digits = 1 if values is None else values.most_digits
+        per_step = sigma(self.multiplier, self.multiplier_bits, loops, digits)
+        return DATAFLOWS[self.dataflow](self, loops, weight_bytes, per_step)
 
-    def depthwise(self, loops: Loops, weight_bytes: int) -> Work:
-        """Work of a depthwise convolution: one run for each channel."""
-        return self.convolution(loops, weight_bytes)
+    depthwise = convolution
 
 
-def output_stationary(array: Systolic, loops: Loops, weight_bytes: int) -> Work:
+def output_stationary(array: Systolic, loops: Loops, weight_bytes: int, per_step: Fraction) -> Work:
     """Each cell keeps one output and sums K products; inputs enter the rows, weights the columns."""
     m_folds, n_folds = ceil_div(loops.m, array.rows), ceil_div(loops.n, array.columns)
     folds = m_folds * n_folds * loops.groups
-    return Work(
-        **_cycles(array, loops, folds * loops.k, folds * (array.rows + array.columns - 2)),
-        sram_read_bytes=n_folds * _unfolded_bytes(loops) + m_folds * weight_bytes,
+    steps = folds * math.ceil(loops.k * per_step)
+    return replace(
+        _computing(array, loops, per_step, steps, folds * (array.rows + array.columns - 2)),
+        sram_read_bytes=n_folds * loops.unfolded_bytes + m_folds * weight_bytes,
         sram_write_bytes=loops.out_bytes,
         input_parts=m_folds,
         weight_parts=n_folds * loops.groups,
         output_parts=folds,
+        weight_reads=m_folds,
     )
 
 
-def weight_stationary(array: Systolic, loops: Loops, weight_bytes: int) -> Work:
+def weight_stationary(array: Systolic, loops: Loops, weight_bytes: int, per_step: Fraction) -> Work:
     """Each cell keeps one weight; M inputs stream past, partial sums of the K folds go through SRAM."""
     k_folds, n_folds = ceil_div(loops.k, array.rows), ceil_div(loops.n, array.columns)
     folds = k_folds * n_folds * loops.groups
+    steps = folds * math.ceil(loops.m * per_step)
     spilled = (k_folds - 1) * loops.groups * loops.m * loops.n * PARTIAL_SUM_BYTES
-    return Work(
-        **_cycles(array, loops, folds * loops.m, folds * (2 * array.rows + array.columns - 2)),
-        sram_read_bytes=n_folds * _unfolded_bytes(loops) + weight_bytes + spilled,
+    return replace(
+        _computing(array, loops, per_step, steps, folds * (2 * array.rows + array.columns - 2)),
+        sram_read_bytes=n_folds * loops.unfolded_bytes + weight_bytes + spilled,
         sram_write_bytes=loops.out_bytes + spilled,
         input_parts=loops.m,
         weight_parts=folds,
@@ -91,15 +95,7 @@ def weight_stationary(array: Systolic, loops: Loops, weight_bytes: int) -> Work:
 DATAFLOWS = {"output_stationary": output_stationary, "weight_stationary": weight_stationary}
 
 
-def _cycles(array: Systolic, loops: Loops, steps: int, skew: int) -> dict[str, int]:
-    per_step = precision(array.multiplier_bits, loops.weight_bits, loops.in_bits)
-    useful = loops.macs * per_step // array.macs_per_cycle
-    return {
-        "useful": useful,
-        "edge": steps * per_step - useful,
-        "fill_drain": max(skew - loops.groups, 0),
-    }
-
-
-def _unfolded_bytes(loops: Loops) -> int:
-    return ceil_div(loops.groups * loops.m * loops.k * loops.in_bits, 8)
+def _computing(array: Systolic, loops: Loops, per_step: Fraction, steps: int, skew: int) -> Work:
+    """``steps`` cycles with products, ``skew`` in which operands march in and results out."""
+    useful = int(loops.macs * per_step // array.macs_per_cycle)
+    return Work(useful=useful, edge=steps - useful, fill_drain=max(skew - loops.groups, 0))

@@ -1,4 +1,4 @@
-"""What each operator costs: ``cost(op, tensors, machine) -> Cost``, one entry an op kind.
+"""What each operator costs: ``cost(op, tensors, machine, seen) -> Cost``, one entry an op kind.
 
 Adding an op: write the function in a file of this folder, add the line here.
 """
@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 
 from tflite_export.ir import Op, Tensor
 from tflite_export.npu.cost.convolution import conv_2d, depthwise_conv_2d, transpose_conv
-from tflite_export.npu.cost.elementwise import each_element, resize_bilinear, softmax
+from tflite_export.npu.cost.elementwise import each_element, l2_normalization, resize_bilinear, softmax
 from tflite_export.npu.cost.fully_connected import fully_connected
 from tflite_export.npu.cost.movement import move, move_all, rename
 from tflite_export.npu.cost.pooling import mean, pool_2d
 from tflite_export.npu.cost.recurrent import lstm
 from tflite_export.npu.machine import Machine
+from tflite_export.npu.seen import NOTHING, Seen
 from tflite_export.npu.work import Cost
 
-COSTS: dict[str, Callable[[Op, Sequence[Tensor], Machine], Cost]] = {
+COSTS: dict[str, Callable[[Op, Sequence[Tensor], Machine, Seen], Cost]] = {
     "ADD": each_element,
     "AVERAGE_POOL_2D": pool_2d,
     "CONCATENATION": move,
@@ -26,8 +27,10 @@ COSTS: dict[str, Callable[[Op, Sequence[Tensor], Machine], Cost]] = {
     "EXP": each_element,
     "EXPAND_DIMS": rename,
     "FULLY_CONNECTED": fully_connected,
+    "GATHER": move,
     "GELU": each_element,
     "HARD_SWISH": each_element,
+    "L2_NORMALIZATION": l2_normalization,
     "LEAKY_RELU": each_element,
     "LOGISTIC": each_element,
     "MAXIMUM": each_element,
@@ -64,8 +67,8 @@ COSTS: dict[str, Callable[[Op, Sequence[Tensor], Machine], Cost]] = {
 MAY_BE_FLOAT = {"QUANTIZE", "DEQUANTIZE"}
 
 
-def cost_of(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
-    """The cost of one op on the machine.
+def cost_of(op: Op, tensors: Sequence[Tensor], machine: Machine, seen: Seen = NOTHING) -> Cost:
+    """The cost of one op on the machine, with what has been seen of its feature maps.
 
     Raises:
         ValueError: No cost is known for this kind of op, or its tensors are not integers.
@@ -79,4 +82,4 @@ def cost_of(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
             f"{op.kind} must have integer tensors: the machine multiplies integers. "
             f"Received: `{floats[0]}` in floating point. Quantise the model before estimating it"
         )
-    return COSTS[op.kind](op, tensors, machine)
+    return COSTS[op.kind](op, tensors, machine, seen)

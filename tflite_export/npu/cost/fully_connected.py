@@ -4,18 +4,22 @@ import math
 from collections.abc import Sequence
 
 from tflite_export.ir import Op, Tensor
+from tflite_export.measures import true_bits
 from tflite_export.npu.cost.operands import divide, operands
 from tflite_export.npu.loops import Loops
 from tflite_export.npu.machine import Machine
-from tflite_export.npu.weights import BITS, measure
+from tflite_export.npu.mapping import Layer, on_array
+from tflite_export.npu.seen import Seen
+from tflite_export.npu.weights import BITS, codes, measure
 from tflite_export.npu.work import Cost
 
 
-def fully_connected(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
+def fully_connected(op: Op, tensors: Sequence[Tensor], machine: Machine, seen: Seen) -> Cost:
     """Kernel of shape (units, inputs)."""
     x, kernel, y = operands(op, tensors, None, 2, None)
     units, inputs = kernel.shape
     rows = divide(op, math.prod(x.shape), inputs, "elements of input and kernel row")
+    values, active = codes(kernel), seen.active(op.inputs[0], x)
     loops = Loops(
         in_h=1,
         in_w=rows,
@@ -26,7 +30,8 @@ def fully_connected(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost
         weight_bits=BITS[kernel.dtype],
         in_bits=BITS[x.dtype],
         out_bits=BITS[y.dtype],
+        weight_width=true_bits(values),
+        in_width=seen.width(op.inputs[0]),
     )
-    weights = measure(kernel, channels=units)
-    work = machine.array.convolution(loops, weights.moved_bytes(machine.weight_format))
-    return Cost(work, loops.macs, mac_bits=machine.array.mac_bits(loops), weights=weights, loops=loops)
+    nonzero = None if active is None else active.reshape(1, rows, inputs)
+    return on_array(Layer(loops, measure(kernel, channels=units), values, nonzero), machine)

@@ -7,11 +7,12 @@ from tflite_export.ir import Op, Tensor
 from tflite_export.npu.cost.operands import divide, operands
 from tflite_export.npu.loops import Loops
 from tflite_export.npu.machine import Machine
+from tflite_export.npu.seen import Seen
 from tflite_export.npu.weights import BITS, nbytes
 from tflite_export.npu.work import Cost
 
 
-def pool_2d(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
+def pool_2d(op: Op, tensors: Sequence[Tensor], machine: Machine, seen: Seen) -> Cost:
     """One operation for each element of each window."""
     x, y = operands(op, tensors, 4, 4)
     loops = Loops(
@@ -33,7 +34,7 @@ def pool_2d(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
     return _windows(loops, nbytes(x), nbytes(y), machine)
 
 
-def mean(op: Op, tensors: Sequence[Tensor], machine: Machine) -> Cost:
+def mean(op: Op, tensors: Sequence[Tensor], machine: Machine, seen: Seen) -> Cost:
     """One operation for each input element: one window of all the elements that make one output."""
     x, _, y = operands(op, tensors, None, None, None)
     outputs = math.prod(y.shape)

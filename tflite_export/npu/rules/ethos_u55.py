@@ -157,15 +157,16 @@ def same_grids(site: Site) -> bool:
 
 
 def mean_of_one_image(site: Site) -> bool:
-    """A mean must be over fewer than 4,096 values an axis, of a batch of 1.
+    """A mean must be over fewer than 4,096 values an axis, of a batch of 1, and over channels only in a row of pixels.
 
     Export with a batch of 1; pool large maps before.
     """
     x, axes = site.inputs[0], site.inputs[1]
     if x is None or axes is None or axes.data is None:
         return False
-    reduced = [x.shape[int(a) % len(x.shape)] for a in np.ravel(axes.data)]
-    return (len(x.shape) < 4 or x.shape[0] == 1) and max(reduced, default=1) < 4096
+    reduced = {int(a) % len(x.shape) for a in np.ravel(axes.data)}
+    shallow = len(x.shape) - 1 not in reduced or len(x.shape) < 3 or 1 in x.shape[-3:]
+    return shallow and (len(x.shape) < 4 or x.shape[0] == 1) and all(x.shape[a] < 4096 for a in reduced)
 
 
 def constant_parameters(site: Site) -> bool:
@@ -177,12 +178,16 @@ def constant_parameters(site: Site) -> bool:
 
 
 def forward_slices(site: Site) -> bool:
-    """A slice must hold something, and its strides must not be negative.
+    """The steps of a slice must be positive, and 1 but for rows and columns.
 
-    Use `ReverseTime` or `keras.ops.flip` instead of a negative step.
+    Take every n-th channel or example outside the model.
     """
-    strides = site.inputs[3]
-    return strides is not None and strides.data is not None and bool((strides.data > 0).all())
+    steps = site.inputs[3]
+    if steps is None or steps.data is None:
+        return False
+    rank, values = len(steps.data), np.ravel(steps.data)
+    free = {rank - 3, rank - 2}
+    return all(step == 1 or (step > 0 and axis in free) for axis, step in enumerate(values))
 
 
 def whole_enlargement(site: Site) -> bool:
