@@ -1,0 +1,49 @@
+"""docs/*.md: their programs run as they stand, block by block, in one namespace a page."""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import tfcompress as tfc
+import tflite_export as tfe
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+pytestmark = pytest.mark.slow
+
+
+def run(page, names):
+    """Executes the blocks of a page; an error tells its line."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for block in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
+        above = text[: block.start(1)].count("\n")
+        exec(compile("\n" * above + block.group(1), page, "exec"), names)
+    return names
+
+
+def test_custom_layers():
+    x = np.random.default_rng(0).random((64, 8), np.float32) - 0.5
+    names = run("custom_layers.md", {"keras": keras, "np": np, "tfc": tfc, "tfe": tfe, "x": x})
+    receipt = str(tfe.receipt(names["blob"]))
+    assert "residual" in receipt
+    tfe.verify(names["blob"], x[:4], keras_model=names["small"])
+
+
+@pytest.mark.filterwarnings("ignore")  # TFMOT and tf_keras warn of themselves
+def test_from_tfmot(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.syspath_prepend(DOCS.parent / "tests/tfcompress")
+    from interop import zoo
+
+    monkeypatch.chdir(tmp_path)
+    plain = zoo.network()
+    zoo.pruned(plain).save("pruned.h5")
+    images, labels = zoo.IMAGES[:128], zoo.LABELS[:128]
+    names = {"keras": keras, "np": np, "tf": tf, "tfc": tfc, "tfe": tfe, "tfmot": zoo.tfmot, "tf_keras": zoo.tf_keras}
+    names |= {"images": images, "labels": labels, "fresh": zoo.fresh, "float_model": plain}
+    names |= {"representative_dataset": lambda: ([image[None]] for image in images)}
+    names |= {"model": tfc.interop.tfmot.from_tfmot(plain)}
+    run("from_tfmot.md", names)
