@@ -1,7 +1,7 @@
-"""Writes the tables of README.md from benchmarks/results/, between the markers ``<!-- begin: NAME -->``.
+"""Writes the tables of the documents from benchmarks/results/, between the markers ``<!-- begin: NAME -->``.
 
-    python benchmarks/tables.py           rewrites README.md
-    python benchmarks/tables.py --check   exit status 1 if README.md is not what the results say
+    python benchmarks/tables.py           rewrites README.md and docs/benchmarks.md
+    python benchmarks/tables.py --check   exit status 1 if they are not what the results say
 
 A result is a JSON file with ``settings`` (versions, seed, machine) and ``table``: rows, each a dict of column -> text.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
 
 
 def markdown(rows: list[dict[str, Any]], settings: dict[str, Any]) -> str:
@@ -40,14 +41,15 @@ def rendered(text: str) -> str:
 
 
 def main() -> int:
-    """Rewrites or checks README.md."""
-    readme = ROOT / "README.md"
-    old = readme.read_text(encoding="utf-8")
-    new = rendered(old)
-    if "--check" in sys.argv:
-        return int(new != old)
-    readme.write_text(new, encoding="utf-8")
-    return 0
+    """Rewrites or checks the documents."""
+    stale = 0
+    for document in DOCUMENTS:
+        old = document.read_text(encoding="utf-8")
+        new = rendered(old)
+        stale += new != old
+        if "--check" not in sys.argv:
+            document.write_text(new, encoding="utf-8")
+    return int("--check" in sys.argv and stale > 0)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,12 @@ def edges(steps: int) -> Rules:
     return kernels(tfc.AnalyticThreshold(sharpening=sharpening, freeze_step=4 * steps // 5))
 
 
+def softly(bits: int, steps: int) -> Rules:
+    """Slopes that become steeper over four fifths of the steps; the last fifth rounds."""
+    cold = 4 * steps // 5
+    return kernels(tfc.SoftRound(bits, tfc.schedules.Ramp(0, cold, 0.05, 0.5, geometric=True), cold))
+
+
 def joint(steps: int) -> Rules:
     """Zeros and widths by one loss, chosen after two thirds of the steps."""
     return kernels(tfc.JointPruneQuantize(snap_step=2 * steps // 3))
@@ -93,6 +99,8 @@ TECHNIQUES: dict[str, Callable[[int], Rules]] = {
     "LSQ 2 bits": lambda steps: kernels(tfc.LSQ(2)),
     "RelaxedQuantizer 4 bits": lambda steps: kernels(tfc.RelaxedQuantizer(4)),
     "RelaxedQuantizer 2 bits": lambda steps: kernels(tfc.RelaxedQuantizer(2)),
+    "SoftRound 4 bits": lambda steps: softly(4, steps),
+    "SoftRound 2 bits": lambda steps: softly(2, steps),
     "LookUpTable 16": lambda steps: kernels(tfc.LookUpTable(16)),
     "LookUpTable 4": lambda steps: kernels(tfc.LookUpTable(4)),
     "LookUpTable 16, powers of two": lambda steps: kernels(tfc.LookUpTable(16, values="power_of_two")),

@@ -1,9 +1,12 @@
 """Makes Keras models small while they train: pruning, quantisation, weight tying in one protocol, one ``fit``."""
 
-from tfcompress import callbacks, edits, gradients, layers, schedules, testing
+from tfcompress import callbacks, costs, edits, gradients, interop, layers, regularizers, schedules, targets, testing
 from tfcompress.calibrate import calibrate
 from tfcompress.compress import compress
 from tfcompress.compressed import Compressed, deployed
+from tfcompress.convolution import toom_cook
+from tfcompress.distillation import DerivedModel, QuantizedTargets, TemperedCrossEntropy, quantized_targets
+from tfcompress.gating.gate_rates import gate_rates
 from tfcompress.grid import Grid
 from tfcompress.joint import JointPruneQuantize
 from tfcompress.pruning import (
@@ -15,7 +18,7 @@ from tfcompress.pruning import (
     SignedPerturbation,
 )
 from tfcompress.pruning.gate_deviations import gate_deviations
-from tfcompress.quantization import LSQ, MinMax, RelaxedQuantizer
+from tfcompress.quantization import LSQ, BayesianBits, DifferentiableBits, MinMax, RelaxedQuantizer, SoftRound
 from tfcompress.recipes import load_recipe, save_recipe
 from tfcompress.report import Report, report
 from tfcompress.schedules import ConstantSparsity, PolynomialDecay
@@ -28,9 +31,12 @@ __all__ = [
     "LSQ",
     "AnalyticThreshold",
     "BalancedPruning",
+    "BayesianBits",
     "Chain",
     "Compressed",
     "ConstantSparsity",
+    "DerivedModel",
+    "DifferentiableBits",
     "GatePruning",
     "Grid",
     "JointPruneQuantize",
@@ -39,23 +45,33 @@ __all__ = [
     "MagnitudePruning",
     "MinMax",
     "PolynomialDecay",
+    "QuantizedTargets",
     "RelaxedQuantizer",
     "Report",
     "SignedPerturbation",
+    "SoftRound",
+    "TemperedCrossEntropy",
     "Transform",
     "__version__",
     "calibrate",
     "callbacks",
     "compress",
+    "costs",
     "deployed",
     "edits",
     "gate_deviations",
+    "gate_rates",
     "gradients",
+    "interop",
     "layers",
     "load_recipe",
+    "quantized_targets",
+    "regularizers",
     "report",
     "save_recipe",
     "schedules",
     "strip",
+    "targets",
     "testing",
+    "toom_cook",
 ]  # fmt: skip

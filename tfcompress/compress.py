@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfcompress.composite import open_composites
 from tfcompress.compressed import Compressed
 from tfcompress.recipes import check_rules, load_recipe
 from tfcompress.structure import slots
@@ -42,6 +43,7 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
       An activation that does not fuse, the softmax of ``Dense(10, activation="softmax")``, becomes a layer of its own,
       ``<layer>_softmax``: the sums in front of it are a tensor on the chip, and get a transform, too.
       Nothing goes behind layers that only move data, nor behind a softmax, whose grid TFLite fixes.
+    * A ``layers.ChannelGate`` becomes a nested model of its name, whose layers rules reach: ``gate/hidden``.
     * Transforms are prototypes: each use gets a fresh copy, whose arguments ``axis``, ``signed``, ``narrow_range`` and
       the like are decided by the slot where they are None. Those on weights are calibrated at once; for outputs call
       ``tfcompress.calibrate``.
@@ -60,6 +62,7 @@ def compress(model: keras.Model, rules: Mapping[str, Any] | Sequence[Any] | str 
             applied, or the model's graph cannot be read (a subclassed model).
     """
     checked = check_rules(load_recipe(rules) if isinstance(rules, (str, os.PathLike)) else rules)
+    model = open_composites(model)
     if any(wanted.get(slots.OUTPUT) is not None for _, wanted in checked):
         model = separate_activations(model)
     traced = trace(model)

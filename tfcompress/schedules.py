@@ -10,9 +10,11 @@ schedule is asked for, any function of the step will do unless more is said.
 Reference: Zhu and Gupta, "To Prune, or Not to Prune: Exploring the Efficacy of Pruning for Model Compression", 2017,
 https://arxiv.org/abs/1710.01878; argument names of TFMOT's ``sparsity.keras.PruningSchedule``. Differs from TFMOT in
 that the value is returned without the flag ``should_prune``, which is ``due`` here, and in that ``end_step`` is always
-due, so that the final sparsity is reached whatever the frequency.
+due, so that the final sparsity is reached whatever the frequency. TFMOT's own schedules are taken, too, wherever ours
+are, and become ours.
 """
 
+from numbers import Real
 from typing import Any
 
 import keras
@@ -137,6 +139,29 @@ class PolynomialDecay(Schedule):
         return self.final_sparsity + span * (1 - progress) ** self.power
 
 
+def of_sparsity(schedule: Any) -> Any:
+    """The schedule that an argument means: a number is a ConstantSparsity, one of TFMOT's is ours of the same name."""
+    return ConstantSparsity(float(schedule)) if isinstance(schedule, Real) else translated(schedule)
+
+
+def translated(schedule: Any) -> Any:
+    """One of TFMOT's schedules as ours; anything else as it is.
+
+    Raises:
+        ValueError: The schedule is made for TFMOT, but is none of its own.
+    """
+    if not any(base.__module__.partition(".")[0] == "tensorflow_model_optimization" for base in type(schedule).__mro__):
+        return schedule
+    kinds = {"ConstantSparsity": ConstantSparsity, "PolynomialDecay": PolynomialDecay}
+    name = type(schedule).__name__
+    if name not in kinds or not type(schedule).__module__.startswith("tensorflow_model_optimization"):
+        raise ValueError(
+            f"A schedule of TFMOT must be one of {sorted(kinds)}. Received: {name}. "
+            "Write it as a tfcompress.schedules.Schedule."
+        )
+    return kinds[name](**schedule.get_config()["config"])
+
+
 @keras.saving.register_keras_serializable("tfcompress")
 class Ramp(Schedule):
     """A number that rises, or falls, in a straight line: for coefficients and temperatures, of any size.
@@ -146,24 +171,32 @@ class Ramp(Schedule):
         end_step: First step at which the value is ``final``.
         final: Value at the end. Default 1.
         initial: Value at the start. Default 0.
+        geometric: Whether the value changes by equal factors and not by equal steps; both ends must then be above 0.
+            Default False.
 
     Raises:
-        ValueError: A step is out of range.
+        ValueError: A step is out of range, or an end of a geometric ramp.
     """
 
-    def __init__(self, begin_step: int, end_step: int, final: float = 1.0, initial: float = 0.0) -> None:
+    def __init__(
+        self, begin_step: int, end_step: int, final: float = 1.0, initial: float = 0.0, geometric: bool = False
+    ) -> None:
         super().__init__(begin_step, end_step, 1)
+        if geometric and not min(initial, final) > 0:
+            raise ValueError(f"A geometric ramp's ends must be above 0. Received: final={final}, initial={initial}")
         if end_step == -1:
             raise ValueError("`end_step` must be a step at which the ramp ends. Received: end_step=-1")
-        self.final, self.initial = final, initial
+        self.final, self.initial, self.geometric = final, initial, geometric
 
     def __call__(self, step: Any) -> Any:
-        """The straight line, constant before ``begin_step`` and behind ``end_step``."""
+        """The straight line, of the logarithm if geometric, constant before ``begin_step`` and behind ``end_step``."""
         passed = ops.cast(ops.convert_to_tensor(step) - self.begin_step, "float32")
         progress = ops.clip(passed / max(self.end_step - self.begin_step, 1), 0.0, 1.0)
+        if self.geometric:
+            return self.initial * ops.power(self.final / self.initial, progress)
         return self.initial + (self.final - self.initial) * progress
 
     def get_config(self) -> dict[str, Any]:
         """Configuration."""
-        names = ("begin_step", "end_step", "final", "initial")
+        names = ("begin_step", "end_step", "final", "initial", "geometric")
         return {name: getattr(self, name) for name in names}

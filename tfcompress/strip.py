@@ -4,8 +4,12 @@ from typing import Any
 
 import keras
 
+from tfcompress.channel_affine import ChannelAffine
 from tfcompress.compressed import Compressed, deployed
+from tfcompress.convolution.winograd import WinogradConv2D
+from tfcompress.pass_through import PassThrough
 from tfcompress.structure import slots
+from tfcompress.structure.groups import core
 from tfcompress.structure.rebuild import SKIP, clone, rebuild
 from tfcompress.transform import Transform
 
@@ -29,9 +33,12 @@ def strip(model: keras.Model, keep_outputs: bool = False) -> keras.Model:
     """
 
     def plain(layer: Any, path: str) -> Any:
-        if isinstance(layer, Compressed):
-            return _plain(layer)
-        return SKIP if isinstance(layer, Transform) and not keep_outputs else None
+        if isinstance(layer, PassThrough) or (isinstance(layer, Transform) and not keep_outputs):
+            return SKIP
+        made = _plain(layer) if isinstance(layer, Compressed) else None
+        if isinstance(core(layer), WinogradConv2D):
+            return (made or layer).to_conv2d()
+        return _rescaling(made or layer) if isinstance(core(layer), ChannelAffine) else made
 
     return rebuild(model, plain)
 
@@ -42,3 +49,11 @@ def _plain(layer: Compressed) -> keras.layers.Layer:
     for slot in layer.transforms:
         slots.weight(twin, slot).assign(deployed(layer, slot)[0])
     return twin
+
+
+def _rescaling(layer: ChannelAffine) -> keras.layers.Layer:
+    """The factors and offsets of a layer's inference, as numbers."""
+    rank = len(layer.get_build_config()["input_shape"])
+    shape = [-1] + [1] * (rank - 1 - layer.axis % rank)
+    factor, offset = (numbers.reshape(shape).tolist() for numbers in (layer.factor, layer.offset))
+    return keras.layers.Rescaling(factor, offset, name=layer.name, dtype=layer.dtype_policy)

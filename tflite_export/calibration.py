@@ -27,7 +27,7 @@ from tflite_export.observers import MinMax as MinMax
 from tflite_export.observers import Percentile as Percentile
 from tflite_export.passes import lstm
 from tflite_export.passes.draft import Draft, Links
-from tflite_export.passes.place_grids import JOINING, MOVERS, affine_grid, code_limits, place_grids, raised
+from tflite_export.passes.place_grids import JOINING, MOVERS, affine_grid, code_limits, moved, place_grids, raised
 from tflite_export.passes.softmax_grid import SMALLEST_STEP
 
 INSIDE = (
@@ -40,13 +40,15 @@ INSIDE = (
 def roots(graph: Graph) -> list[int]:
     """The feature maps without a grid whose grid does not follow from others; the graph has no dead tensors."""
     makers = {t: op.kind for op in graph.ops for t in op.outputs}
-    unknown = [t for t in (*graph.inputs, *makers, *lstm.cells(graph)) if graph.tensors[t].quantization is None]
+    ends = [t for t in graph.inputs if graph.tensors[t].dtype == "float32"]  # token numbers have no grid
+    unknown = [t for t in (*ends, *makers, *lstm.cells(graph)) if graph.tensors[t].quantization is None]
     joined = [t for t in unknown if makers.get(t) in JOINING]
     draft = Draft(graph)
     for t in joined:
         draft.change(t, quantization=affine_grid(0, 1))
     settled = place_grids(draft.graph()).tensors
-    open_ends = [t for t in unknown if settled[t].quantization is None and makers.get(t) not in MOVERS]
+    following = {t for k, op in enumerate(graph.ops) if op.kind in MOVERS or moved(graph, k) for t in op.outputs}
+    open_ends = [t for t in unknown if settled[t].quantization is None and t not in following]
     return [t for t in unknown if t in joined or t in open_ends]
 
 

@@ -7,12 +7,15 @@ What a Transform put on a grid arrives in the file as exactly those integers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tflite_export import passes
-from tflite_export.bias_correction import correct_bias, enough
+from tflite_export.bias_correction import WAYS, correct_bias, correct_bias_by_means, enough
 from tflite_export.calibration import calibrate
 from tflite_export.datasets import Dataset, batches
 from tflite_export.flatbuffer import write
@@ -20,6 +23,7 @@ from tflite_export.ir import Graph
 from tflite_export.observers import Calibration, method
 from tflite_export.passes.float_borders import float_borders
 from tflite_export.passes.pack_weights import STORAGES, pack_weights
+from tflite_export.passes.tables import table_grids
 from tflite_export.passes.weight_grids import weight_grids
 from tflite_export.passes.widen import check_trained, widen
 
@@ -28,13 +32,16 @@ if TYPE_CHECKING:
 
 ACTIVATION_TYPES = ("int8", "int16")
 
+Lowerings = Mapping[type, Callable[..., int]] | None
+"""Layer class -> how it becomes ops."""
+
 
 @dataclass(frozen=True)
 class Options:
     """How to quantise: the keyword arguments of ``convert``, which describes them."""
 
     calibration: str | Calibration = "min_max"
-    bias_correction: bool = False
+    bias_correction: bool | str = False
     power_of_two: bool = False
     weight_bits: int = 8
     weight_storage: str = "int8"
@@ -46,6 +53,7 @@ class Options:
     def __post_init__(self) -> None:
         _check("activation_type", self.activation_type, ACTIVATION_TYPES)
         _check("weight_storage", self.weight_storage, STORAGES)
+        _check("bias_correction", self.bias_correction, (False, True, *WAYS))
         for end in ("inference_input_type", "inference_output_type"):
             _check(end, getattr(self, end) or self.activation_type, (self.activation_type, "float32"))
 
@@ -54,8 +62,13 @@ class Options:
         """Width of feature maps that no Transform quantised."""
         return 16 if self.activation_type == "int16" else 8
 
+    @property
+    def table_bits(self) -> int:
+        """Width of what embeddings deliver, if no Transform quantised their tables."""
+        return 16 if self.activation_type == "int16" else self.weight_bits
 
-def _check(name: str, received: Any, allowed: tuple[str, ...]) -> None:
+
+def _check(name: str, received: Any, allowed: tuple[str | bool, ...]) -> None:
     if received not in allowed:
         raise ValueError(f"`{name}` must be one of {allowed}. Received: {received!r}")
 
@@ -65,7 +78,7 @@ def convert(
     representative_dataset: Dataset = None,
     *,
     calibration: str | Calibration = "min_max",
-    bias_correction: bool = False,
+    bias_correction: bool | str = False,
     power_of_two: bool = False,
     weight_bits: int = 8,
     weight_storage: str = "int8",
@@ -73,6 +86,7 @@ def convert(
     inference_input_type: str | None = None,
     inference_output_type: str | None = None,
     verbose: int = 0,
+    lowerings: Lowerings = None,
 ) -> bytes:
     """Exports a model as an integer TFLite file.
 
@@ -84,8 +98,10 @@ def convert(
             once, a batch at a time. Not needed where every feature map has a trained grid.
         calibration: Which part of the measured ranges counts: ``"min_max"``, ``"percentile"``, ``"mse"``, or an object
             such as ``tflite_export.calibration.Percentile(99.9)``.
-        bias_correction: Shifts biases by what rounding changes in each channel's mean, on the first representative
-            samples. Helps most at ``weight_bits`` below 8.
+        bias_correction: Shifts biases by what rounding changes in each channel's mean: ``"empirical"``, or True,
+            measures it on the first representative samples; ``"analytic"`` takes it from the batch norms of the model,
+            and from the samples no more than the mean of the inputs. Helps most at ``weight_bits`` below 8. For weights
+            that a Transform rounded or pruned, see ``tfcompress.edits.correct_bias``.
         power_of_two: Steps that no Transform set are powers of two, so that rescaling is a shift.
         weight_bits: Width of weights that no Transform quantised, 2 to 8.
         weight_storage: The narrowest type in which a weight may be stored: ``"int8"`` runs anywhere; ``"int4"`` puts
@@ -97,6 +113,8 @@ def convert(
             point in the file. ``"float32"``: the file does.
         inference_output_type: Likewise.
         verbose: 1 shows a progress bar over the representative data.
+        lowerings: For layers of your own, ``{MyLayer: function}``. ``function(builder, call, *inputs)`` appends ops
+            that compute the layer, and returns the tensor it delivers; ``docs/custom_layers.md`` has an example.
 
     Returns:
         The content of a ``.tflite`` file, for batch 1.
@@ -116,34 +134,44 @@ def convert(
         inference_output_type,
         verbose,
     )
-    return write(_integer_graph(model, representative_dataset, options))
+    return write(_integer_graph(model, representative_dataset, options, lowerings))
 
 
-def integer_graph(model: keras.Model, representative_dataset: Dataset = None, **options: Any) -> Graph:
+def integer_graph(
+    model: keras.Model, representative_dataset: Dataset = None, *, lowerings: Lowerings = None, **options: Any
+) -> Graph:
     """The graph that ``convert`` writes; same arguments."""
-    return _integer_graph(model, representative_dataset, Options(**options))
+    return _integer_graph(model, representative_dataset, Options(**options), lowerings)
 
 
-def _integer_graph(model: keras.Model, dataset: Dataset, options: Options) -> Graph:
+def _integer_graph(model: keras.Model, dataset: Dataset, options: Options, lowerings: Lowerings) -> Graph:
     place, pack = weight_grids(options.weight_bits, options.power_of_two), pack_weights(options.weight_storage)
-    graph = _lowered(model)
+    graph = _lowered(model, lowerings)
     check_trained(graph, options.activation_type)
     graph = passes.FLOAT(graph)
     if options.activation_type == "int16":
         graph = widen(graph)
-    return _borders(options)(pack(passes.INTEGERS(_corrected(place, graph, dataset, options))))
-
-
-def _corrected(place: passes.Pass, graph: Graph, dataset: Dataset, options: Options) -> Graph:
-    """The float graph with a grid for every root and weight, and with corrected biases if asked."""
-    samples = []
-    if options.bias_correction:
-        if dataset is None:
-            raise ValueError("`bias_correction` needs a `representative_dataset`. Received: None")
-        read = batches(graph, dataset)
-        samples = enough(graph, read)
-        dataset = chain(samples, read)
+    graph = table_grids(options.table_bits, options.power_of_two)(graph)
+    samples, dataset = _samples(graph, dataset, options)
     graph = place(_calibrated(graph, dataset, options))
+    return _borders(options)(pack(passes.INTEGERS(_corrected(model, graph, samples, options))))
+
+
+def _samples(graph: Graph, dataset: Dataset, options: Options) -> tuple[list[list[np.ndarray]], Dataset]:
+    """What a correction of the biases looks at, and the whole data set, which may be read only once."""
+    if dataset is None and options.bias_correction in (True, "empirical"):
+        raise ValueError("`bias_correction` needs a `representative_dataset`. Received: None")
+    if dataset is None or not options.bias_correction:
+        return [], dataset
+    read = batches(graph, dataset)
+    samples = enough(graph, read)
+    return samples, chain(samples, read)
+
+
+def _corrected(model: keras.Model, graph: Graph, samples: list[list[np.ndarray]], options: Options) -> Graph:
+    """The float graph, which has all grids, with corrected biases if asked."""
+    if options.bias_correction == "analytic":
+        return correct_bias_by_means(passes.place_grids(graph), _mean_inputs(model, graph, samples))
     return correct_bias(passes.place_grids(graph), samples) if options.bias_correction else graph
 
 
@@ -162,15 +190,28 @@ def _borders(options: Options) -> passes.Pass:
     return float_borders(options.inference_input_type == "float32", options.inference_output_type == "float32")
 
 
-def _lowered(model: keras.Model) -> Graph:
+def _lowered(model: keras.Model, lowerings: Lowerings) -> Graph:
     from tflite_export.from_keras import lower  # needs Keras; reading, running and costing files does not
 
-    return lower(model)
+    return lower(model, lowerings)
 
 
-def convert_float(model: keras.Model) -> bytes:
+def _mean_inputs(model: keras.Model, graph: Graph, samples: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
+    """Name of a feature map -> the mean of its channels, told by batch norms and, of the inputs, by samples."""
+    from tfcompress.post_training.expectations import expectations
+    from tfcompress.structure.expand import expand
+    from tfcompress.structure.trace import trace
+
+    traced = expand(trace(model))
+    rows = [np.concatenate(parts) for parts in zip(*samples, strict=True)]
+    inputs = {graph.tensors[t].name: x.reshape(-1, x.shape[-1]).mean(0) for t, x in zip(graph.inputs, rows)}
+    given = {value: inputs[value.name] for value in traced.inputs if value.name in inputs}
+    return {value.name: mean for value, (mean, _) in expectations(traced, given).items()}
+
+
+def convert_float(model: keras.Model, lowerings: Lowerings = None) -> bytes:
     """Exports a model as a float32 TFLite file: weights as deployed, feature maps not rounded."""
-    return write(_without_grids(passes.FLOAT(_without_grids(_lowered(model)))))
+    return write(_without_grids(passes.FLOAT(_without_grids(_lowered(model, lowerings)))))
 
 
 def _without_grids(graph: Graph) -> Graph:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tflite_export.ir import Graph
+from tflite_export.ir import STORAGE, Graph, Tensor
 
 Dataset = Callable[[], Iterable[Any]] | Iterable[Any] | np.ndarray | None
 """What ``convert`` takes as ``representative_dataset``."""
@@ -24,7 +24,7 @@ BATCH = 32
 
 
 def batches(graph: Graph, dataset: Any, verbose: int = 0) -> Iterator[list[np.ndarray]]:
-    """The inputs of the graph in float32, some samples at a time.
+    """The inputs of the graph in their types, float32 or int32 for token numbers, some samples at a time.
 
     Args:
         graph: The float graph.
@@ -86,7 +86,7 @@ def _inputs(graph: Graph, item: Any, number: int) -> list[np.ndarray]:
     names = list(graph.signature[1]) if graph.signature else [graph.tensors[t].name for t in graph.inputs]
     if isinstance(item, Mapping):
         item = [item[name] for name in names if name in item]
-    arrays = [np.asarray(x, np.float32) for x in (item if isinstance(item, (list, tuple)) else [item])]
+    arrays = [np.asarray(x) for x in (item if isinstance(item, (list, tuple)) else [item])]
     expected = [(None, *graph.tensors[t].shape[1:]) for t in graph.inputs]
     fits = len(arrays) == len(expected) and all(
         x.shape[1:] == shape[1:] and x.ndim == len(shape) and len(x) == len(arrays[0]) > 0
@@ -98,4 +98,14 @@ def _inputs(graph: Graph, item: Any, number: int) -> list[np.ndarray]:
             f"Each item of `representative_dataset` must hold the inputs {shapes}, None being any number of "
             f"samples, and no labels. Received: item {number} with shapes {[x.shape for x in arrays]}"
         )
-    return arrays
+    return [_typed(x, graph.tensors[t], number) for x, t in zip(arrays, graph.inputs, strict=True)]
+
+
+def _typed(x: np.ndarray, tensor: Tensor, number: int) -> np.ndarray:
+    """``x`` in the type of an input."""
+    typed = x.astype(STORAGE[tensor.dtype])
+    if tensor.dtype != "float32" and np.any(typed != x):
+        raise ValueError(
+            f"Input '{tensor.name}' takes whole numbers, one for each token. Received: others, in item {number}"
+        )
+    return typed

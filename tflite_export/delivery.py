@@ -31,6 +31,7 @@ LAYOUTS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray]]] = {
     "CONV_2D": (0, lambda kernel: kernel.transpose(3, 0, 1, 2)),
     "DEPTHWISE_CONV_2D": (3, lambda kernel: kernel.reshape(1, *kernel.shape[:2], -1)),
     "FULLY_CONNECTED": (0, lambda kernel: kernel.T),
+    "GATHER": (0, lambda table: table),
     LSTM: (0, lambda kernel: kernel.T),
 }
 """Op -> output-channel axis of its weight, and the way from Keras' axes to TFLite's."""
@@ -133,7 +134,7 @@ def _difference(graph: Graph, index: int, asked: np.ndarray, differs: Rule) -> s
 
 
 def _weights_of(op: Op) -> tuple[int, ...]:
-    return op.inputs[1:9] if op.kind == LSTM else op.inputs[1:2]
+    return {LSTM: op.inputs[1:9], "GATHER": op.inputs[:1]}.get(op.kind, op.inputs[1:2])
 
 
 def _codes_differ(asked: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Keras as a peer of ``verify``: every exported tensor, computed by the layers between it and the tensors before it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from tfcompress.structure.expand import expand
 from tfcompress.structure.replay import replay
 from tfcompress.structure.trace import Value, trace
 from tflite_export.flatbuffer.widths import KEY, parse
+from tflite_export.interpreter.executor import Executor
 from tflite_export.interpreter.prediction import decode, encode
 from tflite_export.ir import Graph, Op, Tensor
 from tflite_export.passes.linear import PLACES, operands
@@ -66,12 +68,15 @@ def allowed_steps(graph: Graph, model: Any = None) -> dict[int, int]:
 
     What recurrent layers deliver is not listed: the integers go round many times, and each time they are rounded, where
     Keras rounds nothing. How far they are from Keras is told, not judged.
+
+    Functions of int16 are drawn by straight lines in LiteRT: how far those are from the function counts, too.
     """
     trained = {f"{layer}/{slot}" for layer, slot, _ in asked(graph)}
     wide = {index for index, tensor in enumerate(graph.tensors) if tensor.dtype == "int16"}
     told = set() if model is None else recurrent(graph, model)
+    bent = _bent(graph)
     return {
-        index: 1 + (index in wide) + _rounding(graph, op, index, trained)
+        index: 1 + (index in wide) + _rounding(graph, op, index, trained) + bent.get(index, 0)
         for op in graph.ops
         for index in op.outputs
         if index not in told
@@ -103,6 +108,37 @@ def _rounding(graph: Graph, op: Op, output: int, trained: set[str]) -> int:
     products = weight.data.size / max(1, y.shape[-1] if y.shape else 1)
     steps = 65535 if x.dtype == "int16" else 255
     return int(np.ceil(products * steps * s_x * s_w / (2 * s_y))) if s_x and s_w and s_y else 0
+
+
+DRAWN = ("EXP", "GELU", "TANH")
+"""Functions whose int16 kernels interpolate between some values of them."""
+
+
+def _bent(graph: Graph) -> dict[int, int]:
+    """By how many steps, at most, functions on int16 and what is made of them by QUANTIZE are off beside rounding."""
+    found: dict[int, int] = {}
+    for op in graph.ops:
+        x, y = (graph.tensors[t] for t in (op.inputs[0], op.outputs[0]))
+        if op.kind in DRAWN and y.dtype == "int16":
+            found[op.outputs[0]] = _deviation(op, x, y)
+        elif op.kind == "QUANTIZE" and op.inputs[0] in found:
+            found[op.outputs[0]] = int(np.ceil(found[op.inputs[0]] * _step(x) / _step(y)))
+    return found
+
+
+def _deviation(op: Op, x: Tensor, y: Tensor) -> int:
+    """How far an op on int16 is from its function on any code, in steps of its result."""
+    codes = np.arange(-(2**15), 2**15).astype(np.int16)[None]
+    ends = [replace(t, shape=codes.shape) for t in (x, y)]
+    floats = [replace(t, dtype="float32", quantization=None) for t in ends]
+    drawn, exact = _alone(op, ends, codes), _alone(op, floats, decode(codes, x))
+    return int(np.abs(drawn.astype(np.int64) - encode(np.nan_to_num(exact), y)).max())
+
+
+def _alone(op: Op, ends: Sequence[Tensor], fed: np.ndarray) -> np.ndarray:
+    """What the op by itself makes of ``fed``."""
+    graph = Graph(tuple(ends), (replace(op, inputs=(0,), outputs=(1,)),), (0,), (1,))
+    return Executor(graph).run([fed])[1]
 
 
 def _step(tensor: Tensor) -> float:

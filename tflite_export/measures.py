@@ -108,6 +108,8 @@ def _narrowed(graph: Graph, op: Op, output: int, ranges: dict[int, tuple[int, in
         zero = _code(graph.tensors[output], 0.0)
         ends = [*inputs, (zero, zero)] if op.kind == "PAD" else inputs
         low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    if op.kind == "GATHER" and (table := graph.tensors[op.inputs[0]].data) is not None and table.size:
+        low, high = int(table.min()), int(table.max())
     if op.kind == "MAXIMUM":
         low = max([low, *(int(d.min()) for d in _constants(graph, op) if d.size)])
     activation = op.options.get("fused_activation_function", op.kind)

@@ -22,11 +22,11 @@ ONE = 2**30
 MOVING = (
     "RESHAPE", "PAD", "PADV2", "MAX_POOL_2D", "CONCATENATION", "TRANSPOSE", "STRIDED_SLICE", "SLICE", "SQUEEZE",
     "EXPAND_DIMS", "SPLIT", "PACK", "UNPACK", "MAXIMUM", "MINIMUM", "RESIZE_NEAREST_NEIGHBOR", "GATHER", "SHAPE",
-    "TILE",
+    "TILE", "REVERSE_V2",
 )  # fmt: skip
 """Ops that copy or compare codes."""
 
-TABLES = ("LOGISTIC", "TANH", "GELU", "ELU")
+TABLES = ("LOGISTIC", "TANH", "GELU", "ELU", "EXP")
 """Ops that int8 kernels look up."""
 
 WEIGHTED = {"CONV_2D": (0, 1), "DEPTHWISE_CONV_2D": (0, 1), "FULLY_CONNECTED": (0, 1), "TRANSPOSE_CONV": (2, 1)}
@@ -87,8 +87,8 @@ def _scale(tensor: Tensor) -> np.ndarray:
 
 
 def is_shift(real: np.ndarray | float) -> bool:
-    """Whether every one of the real multipliers becomes ``2**30`` and a shift."""
-    return all(quantize_multiplier(float(r))[0] == ONE for r in np.ravel(real))
+    """Whether every one of the real multipliers becomes ``2**30`` and a shift, or 0, which leaves nothing to shift."""
+    return all(quantize_multiplier(float(r))[0] in (ONE, 0) for r in np.ravel(real))
 
 
 def _weighted(op: Op, tensors: list[Tensor]) -> Mapping[str, bool]:
@@ -133,7 +133,8 @@ def _average(op: Op, tensors: list[Tensor]) -> Mapping[str, bool]:
 
 ALWAYS = {
     "SOFTMAX": "exponentials and their sum", "LOGISTIC": "interpolation in a table",
-    "TANH": "interpolation in a table", "HARD_SWISH": "a product with its own input", "PRELU": "its slopes",
+    "TANH": "interpolation in a table", "GELU": "interpolation in a table", "EXP": "interpolation in a table",
+    "L2_NORMALIZATION": "the inverse of a length", "HARD_SWISH": "a product with its own input", "PRELU": "its slopes",
     "LEAKY_RELU": "its slope", "BATCH_MATMUL": "its two operands", "RESIZE_BILINEAR": "weights of the neighbours",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "gates times states",
 }  # fmt: skip

@@ -14,6 +14,7 @@ from keras import layers
 
 import tfcompress as tfc
 from tfcompress import LSQ, Chain, MagnitudePruning, MinMax, PolynomialDecay, Transform
+from tfcompress.schedules import Ramp
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,14 @@ CASES = [
     Case("relaxed_w4", lambda: tfc.RelaxedQuantizer(bits=4), "kernel", "quantizes", random=True),
     Case("relaxed_w2_hard", lambda: tfc.RelaxedQuantizer(bits=2, hard=True), "kernel", "quantizes", random=True),
     Case("relaxed_map5", lambda: tfc.RelaxedQuantizer(bits=5, seed=1), "output", "quantizes", random=True),
+    Case("soft_round_w4", lambda: tfc.SoftRound(4, Ramp(0, 6, 0.05, 0.5, geometric=True), 6), "kernel", "quantizes"),
+    Case("soft_round_w2", lambda: tfc.SoftRound(2, 0.2), "kernel", "quantizes"),
+    Case("soft_round_map5", lambda: tfc.SoftRound(5, 0.4), "output", "quantizes"),
+    Case("differentiable_bits", lambda: tfc.DifferentiableBits(price=0.01), "kernel", "quantizes"),
+    Case("differentiable_bits_5", lambda: tfc.DifferentiableBits(5, (2, 4, 8), axis=()), "kernel", "quantizes"),
+    Case("differentiable_map", lambda: tfc.DifferentiableBits(6, price=0.1), "output", "quantizes"),
+    Case("bayesian_bits", lambda: tfc.BayesianBits(price=0.01, channel_price=0.01), "kernel", "quantizes", random=True),
+    Case("bayesian_map", lambda: tfc.BayesianBits((4, 8), price=0.01), "output", "quantizes", random=True),
     Case("table_w4", lambda: tfc.LookUpTable(16), "kernel", "quantizes"),
     Case("table_w2", lambda: tfc.LookUpTable(4), "kernel", "quantizes"),
     Case("table_w2_per_channel", lambda: tfc.LookUpTable(4, axis=None), "kernel", "quantizes"),

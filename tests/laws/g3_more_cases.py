@@ -31,6 +31,14 @@ def rsqrt(draw):
 
 
 @st.composite
+def l2_normalization(draw):
+    """Vectors of all lengths, of zeros too, and some so long that their squares need 31 bits."""
+    shape = (*draw(shapes((0, 3), 5)), draw(st.integers(1, 40) | st.sampled_from([3000, 20000])))
+    tensors = [Tensor("x", shape, "int8", draw(grids())), Tensor("y", shape, "int8", grid(1 / 128, 0))]
+    return draw(built("L2_NORMALIZATION", tensors))
+
+
+@st.composite
 def prelu(draw):
     shape = draw(shapes((1, 4)))
     slopes = tuple(draw(st.sampled_from([n, n, 1])) for n in shape)[draw(st.integers(0, len(shape) - 1)) :]
@@ -74,6 +82,7 @@ CASES = {
     "ELU": (by_table("ELU"), 120),
     "EXP": (by_table("EXP", ratio=scales(-3, 6), x=grids(-10, -5)), 100),
     "RSQRT": (rsqrt(), 150),
+    "L2_NORMALIZATION": (l2_normalization(), 120),
     "GELU": (by_table("GELU", st.booleans().map(lambda a: {"approximate": a})), 160),
     "HARD_SWISH": (by_table("HARD_SWISH", ratio=scales(-6, 6), x=grids(-14, 3)), 160),
     "PRELU": (prelu(), 120),

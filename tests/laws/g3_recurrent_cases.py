@@ -7,7 +7,7 @@ import numpy as np
 from g3_parts import RNG, ZERO_POINTS, Case, built, codes, constant, grid, grids, scales, shapes
 from hypothesis import strategies as st
 
-from tflite_export.ir import Graph, Op, Tensor
+from tflite_export.ir import STORAGE, Graph, Op, Tensor
 
 SIZE = st.integers(1, 9)
 GATES = "ifco"
@@ -103,6 +103,25 @@ def reverse(draw):
 
 
 @st.composite
+def gather(draw):
+    """Rows of a table by token numbers, and slices along any axis, with and without shared axes."""
+    shape, on, dtype = draw(shapes((1, 4), 5)), draw(grids()), draw(st.sampled_from(["int8", "int8", "int16"]))
+    axis = draw(st.integers(0, len(shape) - 1))
+    shared = draw(st.integers(0, axis))
+    found = (*shape[:shared], *draw(shapes((0, 2), 4)))
+    numbers = draw(RNG).integers(0, shape[axis], found)
+    on = on if dtype == "int8" else grid(on.scale[0], 0, 0, 16)
+    made = (*shape[:axis], *found[shared:], *shape[axis + 1 :])
+    x, values = Tensor("x", shape, dtype, on), draw(codes(shape, dtype=STORAGE[dtype]))
+    kind = draw(st.sampled_from(["int32", "int32", "int64", "int16"]))
+    by, fed = constant("numbers", numbers, kind), (values,)
+    if draw(st.booleans()):
+        x, by, fed = replace(x, data=values), Tensor("numbers", found, kind), (by.data,)
+    options = {"axis": axis - len(shape) * draw(st.booleans()), "batch_dims": shared}
+    return draw(built("GATHER", [x, by, Tensor("y", made, dtype, on)], options, fed))
+
+
+@st.composite
 def apart(draw, kind):
     """A tensor cut in equal parts, or into its elements, along an axis counted from either end."""
     shape, on, count = list(draw(shapes((1, 4), 4))), draw(grids()), draw(st.integers(1, 4))
@@ -125,6 +144,7 @@ def apart(draw, kind):
 RECURRENT_CASES = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (lstm(), 300),
     "UNIDIRECTIONAL_SEQUENCE_LSTM counting": (counting_lstm(), 40),
+    "GATHER": (gather(), 100),
     "TANH": (tanh(), 80),
     "REVERSE_V2": (reverse(), 30),
     "SPLIT": (apart("SPLIT"), 30),

@@ -184,6 +184,11 @@ def moved(draw, kind):
         made = tuple(-(-n // 2) for n in shape)
         ends = [("begin", [0] * len(shape)), ("end", shape), ("strides", [2] * len(shape))]
         tensors, options = [Tensor("x", shape, "int16", on), *(constant(name, v) for name, v in ends)], {}
+    elif kind == "REVERSE_V2":
+        tensors, options, made = [Tensor("x", shape, "int16", on), constant("axes", [len(shape) - 1])], {}, shape
+    elif kind == "PACK":
+        tensors, options = [Tensor(name, shape, "int16", on) for name in "ab"], {"axis": 1, "values_count": 2}
+        made = (shape[0], 2, *shape[1:])
     elif kind == "SQUEEZE":
         made, shape = shape, (*shape, 1)
         tensors, options = [Tensor("x", shape, "int16", on)], {"squeeze_dims": (len(made),)}
@@ -201,7 +206,67 @@ def larger(draw):
     return draw(fed(kind, [Tensor("x", shape, "int16", on), low, Tensor("y", shape, "int16", on)]))
 
 
+@st.composite
+def by_pieces(draw, kind, ratio, x, options=st.just({})):  # noqa: B008 - a strategy
+    """A function of one code by straight pieces, on all codes; ``ratio`` is the output's step over the input's."""
+    on = draw(x)
+    tensors = [Tensor(name, (1, 2**16), "int16", q) for name, q in (("x", on), ("y", wide(on.scale[0] * draw(ratio))))]
+    return draw(built(kind, tensors, draw(options), EVERY_CODE))
+
+
+@st.composite
+def rsqrt(draw):
+    """Nothing below zero, or the reference kernel stops."""
+    on = draw(grids())
+    y = wide(draw(scales(-12, 4)) / np.sqrt(on.scale[0] * 2**15))
+    codes_from_zero = (np.arange(2**15, dtype=np.int16)[None],)
+    return draw(
+        built("RSQRT", [Tensor(n, (1, 2**15), "int16", q) for n, q in (("x", on), ("y", y))], inputs=codes_from_zero)
+    )
+
+
+@st.composite
+def prelu(draw):
+    shape = draw(shapes((1, 4)))
+    slopes = tuple(draw(st.sampled_from([n, n, 1])) for n in shape)[draw(st.integers(0, len(shape) - 1)) :]
+    x, slope = draw(grids()), grid(draw(scales(-12, 0)), draw(ZERO_POINTS))
+    y = wide(x.scale[0] * draw(scales(-4, 6)))
+    tensors = [Tensor("x", shape, "int16", x), constant("a", draw(codes(slopes)), "int8", slope)]
+    return draw(fed("PRELU", [*tensors, Tensor("y", shape, "int16", y)]))
+
+
+@st.composite
+def resize(draw, kind):
+    on, depth = draw(grids()), draw(CHANNELS)
+    before = [draw(st.integers(1, 9)) for _ in "hw"]
+    after = [draw(st.integers(1, 20) | st.sampled_from([k, 2 * k, 3 * k])) for k in before]
+    rule = draw(st.sampled_from([(False, False), (True, False), (False, True)]))
+    options = {"align_corners": rule[0], "half_pixel_centers": rule[1]}
+    ends = [Tensor(name, (1, *size, depth), "int16", on) for name, size in (("x", before), ("y", after))]
+    return draw(fed(kind, [ends[0], constant("size", after), ends[1]], options))
+
+
+@st.composite
+def transpose_conv(draw):
+    options, size, inside, outside = {"padding": draw(st.sampled_from(["SAME", "VALID"]))}, [], [], []
+    for axis in "hw":
+        stride = options[f"stride_{axis}"] = draw(st.integers(1, 3))
+        size.append(draw(st.integers(1, 4)))
+        inside.append(draw(st.integers(1, 5)))
+        least = (inside[-1] - 1) * stride + (1 if options["padding"] == "SAME" else size[-1])
+        outside.append(least + draw(st.integers(0, stride - 1)))
+    depth, channels = draw(CHANNELS), draw(CHANNELS)
+    shape, biases = (channels, *size, depth), ("int64", "int64", "int32")
+    x, weights, bias, y, more = draw(weighted(shape, 0, size[0] * size[1] * depth, bias_types=biases))
+    made = (1, *outside, channels)
+    tensors = [constant("shape", made), weights, Tensor("x", (1, *inside, depth), "int16", x), bias]
+    options |= more | {"fused_activation_function": draw(ACTIVATIONS)}
+    return draw(fed("TRANSPOSE_CONV", [*tensors, Tensor("y", made, "int16", y)], options))
+
+
 UNIT = st.just(wide(1 / 32768))
+SLOPES = (st.floats(0, 3, width=32) | st.sampled_from([0.0, 0.01, 0.2, 1.0])).map(lambda a: {"alpha": a})
+BENT = {"approximate": st.booleans()}
 
 WIDE_CASES = {
     "CONV_2D int16": (conv_2d(), 150),
@@ -215,6 +280,17 @@ WIDE_CASES = {
     "MEAN int16": (mean(), 80),
     "SOFTMAX int16": (softmax(), 80),
     "LOGISTIC int16": (on_every_code("LOGISTIC", grids(-18, 0) | st.just(wide(2.0**-12)), UNIT), 30),
+    "TANH int16": (on_every_code("TANH", grids(-18, 0) | st.sampled_from([wide(2.0**-12), wide(2.0**-11)]), UNIT), 30),
+    "EXP int16": (by_pieces("EXP", scales(-3, 20), grids(-20, -8)), 30),
+    "GELU int16": (by_pieces("GELU", scales(-3, 3), grids(-20, -8), st.fixed_dictionaries(BENT)), 40),
+    "RSQRT int16": (rsqrt(), 30),
+    "LEAKY_RELU int16": (by_pieces("LEAKY_RELU", scales(-4, 6), grids(), SLOPES), 30),
+    "PRELU int16": (prelu(), 60),
+    "RESIZE_BILINEAR int16": (resize("RESIZE_BILINEAR"), 60),
+    "RESIZE_NEAREST_NEIGHBOR int16": (resize("RESIZE_NEAREST_NEIGHBOR"), 40),
+    "TRANSPOSE_CONV int16": (transpose_conv(), 80),
+    "REVERSE_V2 int16": (moved("REVERSE_V2"), 10),
+    "PACK int16": (moved("PACK"), 20),
     "RELU int16": (on_every_code("RELU", grids(), grids()), 20),
     "RELU6 int16": (on_every_code("RELU6", grids(), grids()), 20),
     "QUANTIZE int16": (quantize(), 60),

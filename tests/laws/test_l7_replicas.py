@@ -6,7 +6,7 @@ from cases import Case, one_of_each, results_of
 
 pytestmark = pytest.mark.slow
 
-STATE = (" unit", " ratio", " log_step", " low", " high", " mask", " step", " dictionary")
+STATE = (" unit", " ratio", " log_step", " log_reach", " low", " high", " mask", " step", " dictionary")
 
 
 @pytest.fixture(scope="module")

@@ -82,3 +82,11 @@ def test_a_ramp_is_a_straight_line():
     with pytest.raises(ValueError, match="`end_step` must.*Received: end_step=-1"):
         Ramp(2, -1)
     assert Ramp.from_config(Ramp(2, 6, 3.0).get_config()).get_config() == Ramp(2, 6, 3.0).get_config()
+
+
+def test_a_geometric_ramp_falls_by_equal_factors():
+    ramp = Ramp(2, 6, final=0.05, initial=0.5, geometric=True)
+    np.testing.assert_allclose([float(ramp(k)) for k in (0, 2, 4, 6, 9)], [0.5, 0.5, 0.025**0.5, 0.05, 0.05], rtol=1e-6)
+    assert vars(Ramp.from_config(ramp.get_config())) == vars(ramp)
+    with pytest.raises(ValueError, match="ends must be above 0. Received: final=1.0, initial=0.0"):
+        Ramp(0, 1, geometric=True)

@@ -20,6 +20,7 @@ def test_a_power_of_two_is_the_multiplier_two_to_the_thirty():
     assert ONE == 2**30
     assert is_shift(np.array([2.0**-7, 1.0, 2.0**3]))
     assert not is_shift(np.array([2.0**-7, 0.3]))
+    assert is_shift(np.array([2.0**-40, 0.0])) and is_shift(1.1 * 2.0**-33)  # the kernels multiply by 0
 
 
 def test_codes_that_are_powers_of_two():

@@ -7,6 +7,7 @@ it stopped. Hyperparameters are variables: setting one does not compile the trai
 """
 
 from tfcompress.callbacks.anneal import Anneal as Anneal
+from tfcompress.callbacks.budget import Budget as Budget
 from tfcompress.callbacks.refresh import Refresh as Refresh
 from tfcompress.callbacks.trail import Trail as Trail
 from tfcompress.callbacks.warn_stall import WarnStall as WarnStall

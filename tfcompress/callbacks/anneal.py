@@ -8,7 +8,9 @@ import keras
 from keras import ops
 
 from tfcompress.callbacks.stepwise import Stepwise, layers_of
+from tfcompress.channel_switch import ChannelSwitch
 from tfcompress.constant_gate import ConstantGate
+from tfcompress.schedules import translated
 from tfcompress.transform import Transform
 
 
@@ -31,12 +33,12 @@ class Anneal(Stepwise):
         super().__init__()
         if every < 1:
             raise ValueError(f"`every` must be at least 1. Received: every={every}")
-        self.attribute, self.schedule, self.match, self.every = attribute, schedule, match, every
+        self.attribute, self.schedule, self.match, self.every = attribute, translated(schedule), match, every
         self._value: float | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Finds the variables."""
-        named = [t for t in layers_of(self.model, (Transform, ConstantGate)) if re.fullmatch(self.match, t.name)]
+        named = [t for t in layers_of(self.model, (Transform, ConstantGate, ChannelSwitch)) if re.fullmatch(self.match, t.name)]
         values = [getattr(t, self.attribute, None) for t in named]
         self.variables = [v for v in values if isinstance(v, keras.Variable)]
         self._value = None

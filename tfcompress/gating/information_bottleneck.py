@@ -6,15 +6,16 @@ for the information that gets through:
     training     y = x * (mu_c + sigma_c * eps),    eps ~ N(0, 1), one per sample and channel, equal at all positions
                  loss += kl * positions * sum_c 1/2 log(1 + mu_c^2 / sigma_c^2)
     inference    y = x * mu_c  where  log alpha_c = log(sigma_c^2 / mu_c^2) < threshold,  else 0
+    fixed        the same in training: the channels that are on stay on, and nothing is paid
 
 The price is the Kullback-Leibler divergence of the number from a prior N(0, s^2) with the best s. It pulls every
 channel towards noise; the loss of the task holds on to those that it needs. With ``threshold = 0`` a channel goes when
 the noise exceeds 100 % of the signal. At least one channel stays, the one with the least noise.
 
-The log variance is stored in units of 9, its initial magnitude: ``log sigma^2 = 9 * r``, ``r`` about -1. An optimizer
-like Adam moves every variable by about its learning rate per step, and would take ten thousand steps from -9 to 0. The
-gradient of ``r`` is divided by ``9 ** 2``, which makes plain gradient descent on ``r`` the same as on ``log sigma^2``.
-Other gradients are the true ones.
+The log variance is stored in units of ``speed``, by default 9, its initial magnitude: ``log sigma^2 = 9 * r``, ``r``
+about -1. An optimizer like Adam moves every variable by about its learning rate per step, and would take ten thousand
+steps from -9 to 0. The gradient of ``r`` is divided by ``9 ** 2``, which makes plain gradient descent on ``r`` the same
+as on ``log sigma^2``. Other gradients are the true ones.
 
 Reference: Dai, Zhu, Guo and Wipf, "Compressing Neural Networks using the Variational Information Bottleneck",
 ICML 2018, https://arxiv.org/abs/1802.10399; channels over 100 % noise: US patent application 20210034982 A1, Perceive,
@@ -35,8 +36,8 @@ from tfcompress.constant_gate import ConstantGate
 from tfcompress.structure import slots
 from tfcompress.structure.insert_gates import insert_gates
 
-UNIT = 9.0
-"""What the log variance is stored in units of."""
+QUIET = 9.0
+"""Minus the log variance at first."""
 
 TINY = 1e-8
 """Keeps the logarithm of a mean that is zero finite."""
@@ -68,56 +69,90 @@ class InformationBottleneck(ConstantGate):
             of positions; ``"all"``, their number; ``"one"``, nothing.
         threshold: Channels are off where ``log(sigma^2 / mu^2)`` is not below it. Default 0.
         seed: Seed of the noise.
+        speed: How much faster the log variance moves than weights do, above 0. Default 9: after ``9 / speed``
+            over the learning rate steps of Adam, noise may be as loud as the signal. For short trainings take more.
 
     Raises:
         ValueError: An argument is out of range, or (when built) the size of the map or its number of channels varies.
     """
 
     def __init__(
-        self, kl: float = 1e-4, positions: str = "side", threshold: float = 0.0, seed: int | None = None, **kwargs: Any
+        self,
+        kl: float = 1e-4,
+        positions: str = "side",
+        threshold: float = 0.0,
+        seed: int | None = None,
+        speed: float = 9.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not kl >= 0:
             raise ValueError(f"`kl` must be at least 0. Received: kl={kl}")
         if positions not in POSITIONS:
             raise ValueError(f"`positions` must be one of {list(POSITIONS)}. Received: positions={positions!r}")
+        if not speed > 0:
+            raise ValueError(f"`speed` must be above 0. Received: speed={speed}")
         self.initial_kl, self.positions, self.threshold, self.seed = kl, positions, threshold, seed
+        self.speed = speed
         self.noise = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: Any) -> None:
-        """Creates the mean (about 1) and the log variance (about -9) of every channel, and the price."""
+        """Creates the mean (about 1) and log variance (about -9) of every channel, the price, and what is fixed."""
         *sizes, channels = tuple(input_shape)[1:]
         if channels is None or (None in sizes and self.positions != "one"):
             raise ValueError(
                 f"InformationBottleneck '{self.name}' must know the size of its input. Received: shape "
                 f"{tuple(input_shape)}. Give keras.Input its full shape, or use positions='one'."
             )
-        self.multiplier = POSITIONS[self.positions](math.prod(sizes) if self.positions != "one" else 1)
+        self.weight = POSITIONS[self.positions](math.prod(sizes) if self.positions != "one" else 1)
         about = keras.initializers.RandomNormal
         self.mean = self.add_weight(shape=(channels,), initializer=about(1.0, 0.01, self.noise), name="mean")
-        self.ratio = self.add_weight(shape=(channels,), initializer=about(-1.0, 0.01 / UNIT, self.noise), name="ratio")
-        start = keras.initializers.Constant(self.initial_kl)
-        self.kl = self.add_weight(shape=(), initializer=start, trainable=False, name="kl")
+        start = about(-QUIET / self.speed, 0.01 / self.speed, self.noise)
+        self.ratio = self.add_weight(shape=(channels,), initializer=start, name="ratio")
+
+        def state(name: str, value: float, shape: tuple[int, ...] = ()) -> keras.Variable:
+            first = keras.initializers.Constant(value)
+            return self.add_weight(shape=shape, initializer=first, trainable=False, name=name)
+
+        self.kl, self.multiplier = state("kl", self.initial_kl), state("multiplier", 0.0)
+        self.fixed, self.open = state("fixed", 0.0), state("open", 1.0, (channels,))
 
     @property
     def log_variance(self) -> Any:
         """``log sigma^2`` of every channel."""
-        return UNIT * gradients.scale(ops.convert_to_tensor(self.ratio), 1 / UNIT**2)
+        return self.speed * gradients.scale(ops.convert_to_tensor(self.ratio), self.speed**-2)
+
+    @property
+    def is_fixed(self) -> Any:
+        """Whether the channels that are on are there to stay; bool tensor."""
+        return ops.convert_to_tensor(self.fixed) > 0
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Noise and its price in training, the mean or zero at inference."""
         mean = ops.convert_to_tensor(self.mean)
         if not training:
             return x * ops.where(self._used(), mean, 0.0)
-        self.add_loss(self.kl * self.multiplier * divergence(mean, self.log_variance))
+        price = ops.where(self.is_fixed, 0.0, self.kl * self.weight)
+        self.add_loss(price * divergence(mean, self.log_variance))
         shape = (ops.shape(x)[0], *[1] * (len(x.shape) - 2), x.shape[-1])
         noise = keras.random.normal(shape, dtype="float32", seed=self.noise)
-        return x * (mean + ops.exp(0.5 * self.log_variance) * noise)
+        noisy = mean + ops.exp(0.5 * self.log_variance) * noise
+        return x * ops.where(self.is_fixed, ops.where(self._used(), mean, 0.0), noisy)
+
+    @property
+    def log_alpha(self) -> Any:
+        """The logarithm of noise over signal, one per channel."""
+        return log_alpha(ops.convert_to_tensor(self.mean), self.log_variance)
+
+    @property
+    def margin(self) -> Any:
+        """How far each channel is from being switched off, in the logarithm; negative where it is off."""
+        return self.threshold - self.log_alpha
 
     def _used(self) -> Any:
         """True for the channels that are on; bool tensor."""
-        noise = log_alpha(ops.convert_to_tensor(self.mean), self.log_variance)
-        return ops.logical_or(noise < self.threshold, noise == ops.min(noise))
+        used = ops.logical_or(self.margin > 0, self.margin == ops.max(self.margin))
+        return ops.where(self.is_fixed, ops.convert_to_tensor(self.open) > 0, used)
 
     @property
     def factor(self) -> np.ndarray:
@@ -127,8 +162,7 @@ class InformationBottleneck(ConstantGate):
     @property
     def importance(self) -> np.ndarray:
         """Signal over noise, ``|mu| / sigma``."""
-        noise = log_alpha(ops.convert_to_tensor(self.mean), self.log_variance)
-        return np.asarray(ops.convert_to_numpy(ops.exp(-0.5 * noise)))
+        return np.asarray(ops.convert_to_numpy(ops.exp(-0.5 * self.log_alpha)))
 
     @property
     def keep(self) -> np.ndarray:
@@ -147,7 +181,7 @@ class InformationBottleneck(ConstantGate):
     def get_config(self) -> dict[str, Any]:
         """Configuration; ``kl`` is the price at the start."""
         mine = {"kl": self.initial_kl, "positions": self.positions, "threshold": self.threshold, "seed": self.seed}
-        return {**super().get_config(), **mine}
+        return {**super().get_config(), **mine, "speed": self.speed}
 
 
 def insert_bottlenecks(model: keras.Model, layers: str = ".*", **arguments: Any) -> keras.Model:

@@ -32,6 +32,7 @@ from keras import ops
 from tfcompress import edges
 from tfcompress.constraints import AtLeast
 from tfcompress.pruning.soft_pruning import SoftPruning
+from tfcompress.schedules import translated
 
 PACE = 10
 """How much faster than a weight of size 1 the logarithms of alpha and beta move."""
@@ -92,7 +93,7 @@ class AnalyticThreshold(SoftPruning):
         super().__init__(penalty, freeze_step, **kwargs)
         if not callable(sharpening) and not sharpening >= 0:
             raise ValueError(f"`sharpening` must be at least 0, or a schedule. Received: sharpening={sharpening}")
-        self.sharpening = sharpening
+        self.sharpening = translated(sharpening)
 
     def build(self, input_shape: Any) -> None:
         """Creates what is measured, and ``a`` and ``b``, which are trained."""

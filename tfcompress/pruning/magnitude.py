@@ -28,7 +28,7 @@ from keras import ops
 
 from tfcompress.axes import as_axes, other_axes
 from tfcompress.ranks import largest
-from tfcompress.schedules import ConstantSparsity, Schedule
+from tfcompress.schedules import Schedule, of_sparsity
 from tfcompress.transform import Transform
 
 
@@ -107,7 +107,7 @@ class MagnitudePruning(Transform):
                 f"Either `block_size` or `sparsity_m_by_n` may be given. Received: block_size={block_size}, "
                 f"sparsity_m_by_n={sparsity_m_by_n}"
             )
-        self.schedule = schedule if isinstance(schedule, Schedule) else ConstantSparsity(schedule)
+        self.schedule = of_sparsity(schedule)
         self.block_size, self.block_pooling_type = tuple(block_size), block_pooling_type
         self.sparsity_m_by_n = tuple(sparsity_m_by_n) if sparsity_m_by_n else None
         self.frequency, self.axis = frequency, as_axes(axis)

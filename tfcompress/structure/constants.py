@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from keras import layers, ops
 
+from tfcompress.channel_affine import ChannelAffine
+from tfcompress.channel_switch import ChannelSwitch
 from tfcompress.constant_gate import ConstantGate
+from tfcompress.pass_through import PassThrough
 from tfcompress.structure.channels import Channels
 from tfcompress.structure.groups import IDENTITY, core
 from tfcompress.structure.mixing import bias, covers, depthwise_matrix, mixing
@@ -55,7 +58,12 @@ def _of_call(call: Call, inputs: Sequence[Known]) -> Known:
         return np.full(width, np.nan)  # type: ignore[arg-type]
     if isinstance(layer, ConstantGate):
         return np.where(layer.factor == 0, 0.0, inputs[0] * layer.factor)
-    if isinstance(layer, Transform) or type(layer) in ASKED:
+    if isinstance(layer, PassThrough):
+        return inputs[0]
+    if isinstance(layer, ChannelSwitch):
+        features, logits = inputs
+        return np.where(logits <= 0, 0.0, np.where((logits > 0) | (features == 0), features, np.nan))
+    if isinstance(layer, (Transform, ChannelAffine)) or type(layer) in ASKED:
         return _asked(call, inputs)
     if type(layer) in RULES:
         return RULES[type(layer)](call, inputs)
@@ -88,7 +96,7 @@ def _asked(call: Call, inputs: Sequence[Known]) -> Known:
     """Calls the layer on the numbers; a factor of zero makes a number of what varies, too."""
     zero, one = ([np.where(np.isnan(x), fill, x) for x in inputs] for fill in (0.0, 1.0))
     at_zero = _call(call, zero)
-    affine = isinstance(core(call.layer), (layers.BatchNormalization, layers.Rescaling))
+    affine = isinstance(core(call.layer), (layers.BatchNormalization, layers.Rescaling, ChannelAffine))
     varies = np.any([np.isnan(x) for x in inputs], axis=0)
     return np.where(varies & ~((at_zero == _call(call, one)) & affine), np.nan, at_zero)
 

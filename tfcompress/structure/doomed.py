@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from keras import layers
 
+from tfcompress.channel_switch import ChannelSwitch
 from tfcompress.compressed import Compressed
 from tfcompress.constant_gate import ConstantGate
 from tfcompress.structure.channels import Channels
@@ -24,6 +25,9 @@ from tfcompress.structure.groups import core
 from tfcompress.structure.mixing import covers, mixing
 from tfcompress.structure.relations import follows
 from tfcompress.structure.trace import Call, Value
+
+PRODUCTS = (layers.Multiply, ChannelSwitch)
+"""Layers that deliver zero where one of their inputs is zero."""
 
 Gone = np.ndarray
 """For every number whether its channels go; bool."""
@@ -64,7 +68,7 @@ class Named:
             rows = relation(call, entries)
         except ValueError:
             return none
-        return np.asarray(rows.any(axis=0) if isinstance(core(call.layer), layers.Multiply) else rows.all(axis=0))
+        return np.asarray(rows.any(axis=0) if isinstance(core(call.layer), PRODUCTS) else rows.all(axis=0))
 
     def free(self, gone: Gone) -> Gone:
         """Where every reader comes behind a mask."""

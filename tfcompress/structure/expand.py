@@ -3,11 +3,13 @@
     SeparableConv2D(x)                 ->  Conv2D 1x1 ( DepthwiseConv2D (x) )
     Dense(activation=softmax)(x)       ->  Activation(softmax) ( Dense (x) )        any activation that does not fuse
     Activation(silu)(x)                ->  Multiply([ x, Activation(sigmoid)(x) ])
-    Softmax(axis=1)(x)                 ->  Permute ( Softmax ( Permute (x) ) )
+    Softmax(axis=1)(x)                 ->  Permute ( Softmax ( Permute (x) ) )         UnitNormalization too
     Add([a, b, c])                     ->  Add([ Add([a, b]), c ])              Multiply, Maximum and Minimum too
     Average([a, b])                    ->  Rescaling(1 / 2) ( Add([a, b]) )
     LayerNormalization, ELU            ->  sums, products and one function of one number
-    Bidirectional, TimeDistributed     ->  see ``recurrent.py``
+    Bidirectional, TimeDistributed     ->  see ``recurrent.py``, and RNN
+    Composite layers (``ChannelGate``) ->  the layers that they call
+    ChannelSwitch([x, logits])         ->  Multiply([ x, Step (logits) ])
 
 The exporter lowers, and a replay computes, the expanded trace, so that both speak of the same tensors. The new
 layers hold copies of the weights and share the transforms; the model itself is left alone. The Values of the
@@ -15,6 +17,7 @@ model keep their identity, and the tensors in between are called ``<path>/depthw
 ``<path>/sum_<k>`` and the like. Operations on tensors become layers first (``operations.py``).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -22,15 +25,18 @@ from typing import Any
 import keras
 from keras import layers
 
+from tfcompress.channel_switch import ChannelSwitch, Step
+from tfcompress.composite import Composite, opened
 from tfcompress.compressed import Compressed, deployed
+from tfcompress.convolution.winograd import WinogradConv2D
 from tfcompress.structure import recurrent, slots
 from tfcompress.structure.groups import activation_name, core
 from tfcompress.structure.operations import as_layers, is_private
-from tfcompress.structure.trace import Call, Trace, Value
+from tfcompress.structure.trace import Call, Trace, Value, trace
 
 ACTIVATED = (
     layers.Dense, layers.Conv1D, layers.Conv2D, layers.DepthwiseConv1D, layers.DepthwiseConv2D,
-    layers.Conv1DTranspose, layers.Conv2DTranspose,
+    layers.Conv1DTranspose, layers.Conv2DTranspose, WinogradConv2D,
 )  # fmt: skip
 """Layers from which an activation that does not fuse is split off."""
 
@@ -38,16 +44,19 @@ ACTIVATED = (
 PAIRED = (layers.Add, layers.Multiply, layers.Maximum, layers.Minimum)
 """Layers of any number of tensors that are computed two by two."""
 
+ALONG_AN_AXIS = (layers.Softmax, layers.UnitNormalization)
+"""Layers that work along one axis, which is the last in the file format."""
+
 SEPARABLE = {
     layers.SeparableConv1D: (layers.DepthwiseConv1D, layers.Conv1D),
     layers.SeparableConv2D: (layers.DepthwiseConv2D, layers.Conv2D),
 }
 
 
-def expand(trace: Trace) -> Trace:
+def expand(traced: Trace) -> Trace:
     """The same computation in calls that leave one tensor each."""
-    calls = [small for call in as_layers(trace).calls for small in _expanded(call)]
-    return Trace(trace.inputs, trace.outputs, tuple(calls))
+    calls = [small for call in as_layers(traced).calls for small in _expanded(call)]
+    return Trace(traced.inputs, traced.outputs, tuple(calls))
 
 
 def _expanded(call: Call) -> Iterator[Call]:
@@ -62,13 +71,17 @@ def _expanded(call: Call) -> Iterator[Call]:
 def _rule(call: Call, layer: Any) -> Callable[[Call, Any], Iterator[Call]] | None:
     """How to open a call; None if it leaves one tensor."""
     kind = type(layer)
+    if isinstance(call.layer, Composite):
+        return _composite
+    if isinstance(layer, ChannelSwitch):
+        return _switch
     if kind in SEPARABLE:
         return _separable
     if kind in PAIRED and len(call.inputs) > 2:
         return _pairwise
     if kind is layers.Average:
         return _average
-    if kind in (layers.Bidirectional, layers.TimeDistributed) and recurrent.opens(call, layer):
+    if kind in (layers.Bidirectional, layers.TimeDistributed, layers.RNN) and recurrent.opens(call, layer):
         return lambda call, layer: recurrent.opened(call, layer, _filled)
     if kind.__name__ == "CustomScaleLayer" and is_private(layer):
         return _scaled_sum
@@ -80,9 +93,29 @@ def _rule(call: Call, layer: Any) -> Callable[[Call, Any], Iterator[Call]] | Non
         return _elu
     if kind is layers.LayerNormalization and _over_last_axis(call, layer):
         return _layer_normalization
-    if kind is layers.Softmax and len(call.inputs) == 1 and layer.axis in range(1, len(call.inputs[0].shape) - 1):
-        return _softmax
+    if kind in ALONG_AN_AXIS and len(call.inputs) == 1:
+        return _along_an_axis(layer, len(call.inputs[0].shape))
     return None
+
+
+def _composite(call: Call, layer: Any) -> Iterator[Call]:
+    """The calls of the network that the layer stands for."""
+    network = trace(opened(layer))
+    values = dict(zip((*network.inputs, *network.outputs), (*call.inputs, *call.outputs), strict=True))
+    for inner in network.calls:
+        if inner.inputs:
+            made = {v: replace(v, name=f"{call.path}/{v.name}") for v in inner.outputs if v not in values}
+            values.update(made)
+            args, kwargs = keras.tree.map_structure(lambda a: values.get(a, a), (inner.args, inner.kwargs))
+            outputs = tuple(values[v] for v in inner.outputs)
+            yield replace(inner, path=f"{call.path}/{inner.path}", args=args, kwargs=kwargs, outputs=outputs)
+
+
+def _switch(call: Call, layer: Any) -> Iterator[Call]:
+    features, logits = call.inputs
+    gates = Value(f"{call.path}/gates", logits.shape, "float32")
+    yield replace(_step(call, Step(name=layer.name), logits, gates), path=gates.name)
+    yield replace(call, layer=layers.Multiply(name=layer.name), args=([features, gates],), kwargs={})
 
 
 def _separable(call: Call, layer: Any) -> Iterator[Call]:
@@ -97,8 +130,13 @@ def _separable(call: Call, layer: Any) -> Iterator[Call]:
     wide, deep = {"kernel": "depthwise_kernel"}, {"kernel": "pointwise_kernel"}
     depthwise = _filled(depthwise, x.shape, call.layer, wide)
     pointwise = _filled(pointwise, between.shape, call.layer, deep)
-    yield replace(call, layer=depthwise, args=(x,), kwargs={}, outputs=(between,), slots=wide)
-    yield replace(call, layer=pointwise, args=(between,), kwargs={}, slots=deep)
+    yield replace(call, layer=depthwise, args=(x,), kwargs={}, outputs=(between,), slots=_public(call, wide))
+    yield replace(call, layer=pointwise, args=(between,), kwargs={}, slots=_public(call, deep))
+
+
+def _public(call: Call, names: dict[str, str]) -> dict[str, str]:
+    """The slots of the model that those of a part stand for, which are called ``names`` in the layer of ``call``."""
+    return {slot: call.slots.get(name, name) for slot, name in names.items()}
 
 
 def _activated(call: Call, layer: Any) -> Iterator[Call]:
@@ -213,17 +251,38 @@ FUNCTIONS = {
 """Activations that several layers compute."""
 
 
-def _softmax(call: Call, layer: layers.Softmax) -> Iterator[Call]:
+def _along_an_axis(layer: Any, rank: int) -> Callable[[Call, Any], Iterator[Call]] | None:
+    """How to bring the axis of a layer to the end; None if it is there, or cannot be brought."""
+    axes = sorted(axis % rank for axis in keras.tree.flatten(layer.axis))
+    if axes in ([0], [rank - 1]):
+        return None
+    if len(axes) == 1:
+        return _swapped
+    return _joined if axes == list(range(axes[0], rank)) and axes[0] > 0 else None
+
+
+def _swapped(call: Call, layer: Any) -> Iterator[Call]:
     """Over another axis than the last: swapped with the last before and after."""
     (x,) = call.inputs
-    order = list(range(len(x.shape)))
-    order[layer.axis], order[-1] = order[-1], order[layer.axis]
+    (axis,), order = keras.tree.flatten(layer.axis), list(range(len(x.shape)))
+    order[axis], order[-1] = order[-1], order[axis]
     shape = tuple(x.shape[k] for k in order)
     moved, shares = (replace(call.outputs[0], name=f"{call.path}/{part}", shape=shape) for part in ("moved", "shares"))
     swap = layers.Permute(order[1:], name=layer.name)
     yield _step(call, swap, x, moved)
-    yield _step(call, layers.Softmax(name=layer.name), moved, shares)
+    yield _step(call, type(layer)(name=layer.name), moved, shares)
     yield _step(call, swap, shares)
+
+
+def _joined(call: Call, layer: Any) -> Iterator[Call]:
+    """Over the last axes together: one axis before, and again several after."""
+    (x,) = call.inputs
+    first = min(axis % len(x.shape) for axis in layer.axis)
+    shape = (*x.shape[:first], math.prod(size or 1 for size in x.shape[first:]))
+    moved, shares = (replace(call.outputs[0], name=f"{call.path}/{part}", shape=shape) for part in ("moved", "shares"))
+    yield _step(call, layers.Reshape(shape[1:], name=layer.name), x, moved)
+    yield _step(call, type(layer)(name=layer.name), moved, shares)
+    yield _step(call, layers.Reshape(x.shape[1:], name=layer.name), shares)
 
 
 def _step(call: Call, layer: Any, x: Value, y: Value | None = None) -> Call:

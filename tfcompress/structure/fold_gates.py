@@ -9,7 +9,6 @@ with a Transform is not touched, for its grid would move. Where there is no way,
 layer of the gate's name.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -18,12 +17,12 @@ from keras import layers
 
 from tfcompress.compressed import Compressed
 from tfcompress.constant_gate import ConstantGate
-from tfcompress.structure import slots
 from tfcompress.structure.channels import Channels
-from tfcompress.structure.groups import IDENTITY, activation_name, core
-from tfcompress.structure.mixing import mixing, scales
+from tfcompress.structure.groups import activation_name, core
+from tfcompress.structure.mixing import mixing
 from tfcompress.structure.rebuild import SKIP, clone, rebuild
-from tfcompress.structure.relations import DEPTHWISE, WINDOWS, Unknown, check_format, follows
+from tfcompress.structure.relations import DEPTHWISE, Unknown, check_format, follows
+from tfcompress.structure.scaling import REARRANGED, factors, multiply, scales_along
 from tfcompress.structure.trace import Call, Value, trace
 
 
@@ -67,7 +66,7 @@ class _Folding:
             return None
         twin = clone(layer)
         for scaling in self.scalings[id(layer)]:
-            _scale(core(twin), scaling)
+            multiply(core(twin), scaling.inputs, scaling.outputs)
         return twin
 
     def _fold(self, gate: Call) -> None:
@@ -97,7 +96,7 @@ class _Folding:
             scaling = Scaling(call.layer, factor, np.ones(call.outputs[0].shape[-1]))  # type: ignore[arg-type]
             _check_free(call.layer, scaling)
             return [scaling]
-        if not _scales_along(layer, factor) and not isinstance(layer, (*REARRANGED, layers.Concatenate)):
+        if not scales_along(layer, factor) and not isinstance(layer, (*REARRANGED, layers.Concatenate)):
             raise Stuck
         entries = [factor if v is value else np.ones(len(self.channels.numbers[v])) for v in call.inputs]
         rows = follows(call)(call, entries)  # type: ignore[misc]
@@ -121,7 +120,7 @@ class _Folding:
                 raise Stuck
             _check_free(maker.layer, scaling)
             return [scaling]
-        if not _scales_along(layer, factor):
+        if not scales_along(layer, factor):
             raise Stuck
         return self._behind(maker, factor)
 
@@ -139,41 +138,10 @@ def _rectifies(layer: Any, factor: np.ndarray) -> bool:
     return activation_name(layer) == "relu" and bool((factor < 0).any())
 
 
-def _scales_along(layer: Any, factor: np.ndarray) -> bool:
-    """Whether ``layer(x * factor) = layer(x) * factor``."""
-    linear = isinstance(layer, (*IDENTITY, *AVERAGES)) or (
-        isinstance(layer, layers.Activation) and activation_name(layer) == "linear"
-    )
-    rectifier = activation_name(layer) == "relu" or isinstance(layer, (layers.LeakyReLU, layers.PReLU))
-    return linear or (bool((factor >= 0).all()) and (rectifier or type(layer) in WINDOWS))
-
-
-AVERAGES = (
-    layers.AveragePooling1D, layers.AveragePooling2D, layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D,
-    layers.ZeroPadding1D, layers.ZeroPadding2D, layers.Cropping1D, layers.Cropping2D, layers.UpSampling1D,
-    layers.UpSampling2D, layers.RepeatVector,
-)  # fmt: skip
-REARRANGED = (layers.Flatten, layers.Reshape)
-
-
-def _factors(layer: Any, scaling: Scaling) -> Mapping[str, np.ndarray]:
-    """Slot -> what the weight is multiplied by."""
-    if isinstance(layer, layers.BatchNormalization):
-        slots_of = {"gamma": layer.scale, "beta": layer.center}
-        return {slot: scaling.outputs for slot, there in slots_of.items() if there}
-    return scales(layer, scaling.inputs, scaling.outputs)
-
-
 def _check_free(layer: Any, scaling: Scaling) -> None:
     """No weight that would change has a transform, and a batch norm has what is to be scaled."""
     inner = core(layer)
-    changed = [slot for slot, f in _factors(inner, scaling).items() if (f != 1).any()]
+    changed = [slot for slot, f in factors(inner, scaling.inputs, scaling.outputs).items() if (f != 1).any()]
     held = isinstance(layer, Compressed) and any(slot in layer.transforms for slot in changed)
     if held or (isinstance(inner, layers.BatchNormalization) and not inner.scale):
         raise Stuck
-
-
-def _scale(layer: Any, scaling: Scaling) -> None:
-    for slot, factor in _factors(layer, scaling).items():
-        variable = slots.variables(layer)[slot]
-        variable.assign((slots.numpy(variable) * factor).astype(np.float32))

@@ -4,7 +4,7 @@ A conv or dense layer, the batch norm behind it and a ReLU behind that leave one
 so does a sum, difference or product of two tensors with its ReLU. Such a run of calls is a *group*, named after its
 first layer, the head. Layers that only move data (``MOVERS``) belong to no group: their output lies on the grid of
 their input. Every other layer heads a group, the model's InputLayers too, since a network's input is stored in
-integers like any tensor.
+integers like any tensor, unless it holds token numbers.
 
 ``compress`` puts output transforms behind groups, and the exporter fuses by the same definition.
 """
@@ -14,18 +14,21 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from tfcompress.channel_affine import ChannelAffine
+from tfcompress.channel_switch import ChannelSwitch
 from tfcompress.compressed import Compressed
+from tfcompress.pass_through import PassThrough
 from tfcompress.structure.trace import Call, Trace, Value
 from tfcompress.transform import Transform
 
 LINEAR = (
     layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv1DTranspose, layers.Conv2DTranspose,
     layers.DepthwiseConv1D, layers.DepthwiseConv2D, layers.SeparableConv1D, layers.SeparableConv2D,
-    layers.EinsumDense, layers.BatchNormalization, layers.Rescaling, layers.Normalization,
+    layers.EinsumDense, layers.BatchNormalization, layers.Rescaling, layers.Normalization, ChannelAffine,
 )  # fmt: skip
 """Layers into which a following batch norm folds: they compute sums of products, and nothing behind them."""
 
-FOLDING = (layers.BatchNormalization, layers.Rescaling, layers.Normalization)
+FOLDING = (layers.BatchNormalization, layers.Rescaling, layers.Normalization, ChannelAffine)
 """Layers that fold into a linear one in front of them: a factor and an offset per channel."""
 
 MERGES = (layers.Add, layers.Subtract, layers.Multiply)
@@ -35,6 +38,7 @@ IDENTITY = (
     layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.GaussianNoise, layers.GaussianDropout,
     layers.AlphaDropout, layers.ActivityRegularization, layers.Identity, layers.RandomFlip, layers.RandomRotation,
     layers.RandomZoom, layers.RandomTranslation, layers.RandomContrast, layers.RandomBrightness,
+    PassThrough,
 )  # fmt: skip
 """Layers that deliver their input at inference."""
 
@@ -43,7 +47,7 @@ MOVERS = (
     layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector, layers.ZeroPadding1D, layers.ZeroPadding2D,
     layers.Cropping1D, layers.Cropping2D, layers.MaxPooling1D, layers.MaxPooling2D, layers.GlobalMaxPooling1D,
     layers.GlobalMaxPooling2D, layers.AveragePooling1D, layers.AveragePooling2D, layers.UpSampling1D,
-    layers.UpSampling2D, layers.Resizing, Transform,
+    layers.UpSampling2D, layers.Resizing, Transform, ChannelSwitch,
 )  # fmt: skip
 """Layers whose output keeps the grid of their input."""
 
@@ -70,6 +74,13 @@ def core(layer: keras.layers.Layer) -> keras.layers.Layer:
     return layer.layer if isinstance(layer, Compressed) else layer
 
 
+def holds_tokens(trace: Trace, value: Value) -> bool:
+    """Whether a model's input holds token numbers: nobody reads it but Embedding layers, and it is not delivered."""
+    readers = trace.consumers.get(value, [])
+    embeds = all(isinstance(core(call.layer), layers.Embedding) for call in readers)
+    return value in trace.inputs and bool(readers) and embeds and value not in trace.outputs
+
+
 def activation_name(layer: keras.layers.Layer) -> str:
     """What a layer does last: ``linear``, a fusable ``relu`` or ``relu6``, or ``other``."""
     if isinstance(layer, layers.ReLU):
@@ -87,7 +98,7 @@ def moves(layer: keras.layers.Layer) -> bool:
 
 def has_fixed_grid(layer: keras.layers.Layer) -> bool:
     """Whether the file format fixes the grid of a layer's output: a softmax delivers multiples of 1/256."""
-    return isinstance(layer, layers.Softmax) or getattr(layer, "activation", None) in FIXED
+    return isinstance(layer, (layers.Softmax, layers.UnitNormalization)) or getattr(layer, "activation", None) in FIXED
 
 
 FIXED = (keras.activations.softmax, keras.activations.sigmoid)
@@ -104,7 +115,8 @@ def groups(trace: Trace) -> list[Group]:
     found: list[Group] = []
     taken: set[Call] = set()
     for call in trace.calls:
-        if call not in taken and not moves(core(call.layer)):
+        numbers = not call.inputs and holds_tokens(trace, call.outputs[0])
+        if call not in taken and not numbers and not moves(core(call.layer)):
             found.append(Group(_grow(trace, call)))
             taken.update(found[-1].members)
     return found

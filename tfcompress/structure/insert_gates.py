@@ -9,13 +9,15 @@ import numpy as np
 from tfcompress.constant_gate import ConstantGate
 from tfcompress.structure.channels import Channels
 from tfcompress.structure.doomed import Unneeded
-from tfcompress.structure.groups import groups
+from tfcompress.structure.groups import Group, groups
 from tfcompress.structure.mixing import mixing
-from tfcompress.structure.rebuild import rebuild
+from tfcompress.structure.rebuild import Looking, rebuild
 from tfcompress.structure.trace import Value, trace
 
 
-def insert_gates(model: keras.Model, layers: str, make: Callable[[str, int], ConstantGate]) -> keras.Model:
+def insert_gates(
+    model: keras.Model, layers: str, make: Callable[[str, int], keras.layers.Layer], looking: bool = False
+) -> keras.Model:
     """Returns a copy of ``model`` with gates; the original is not changed.
 
     A gate comes behind each group (a convolution or Dense layer, its batch norm and ReLU) whose channels can be removed
@@ -25,6 +27,7 @@ def insert_gates(model: keras.Model, layers: str, make: Callable[[str, int], Con
         model: A built Sequential or Functional model, nested ones included.
         layers: Regular expression on the names or paths of convolutions and Dense layers, as a whole.
         make: (name of the last layer of the group, number of the gate) -> gate.
+        looking: Gates are called on ``[what the group delivers, what goes into it]``.
 
     Raises:
         ValueError: ``layers`` matches no convolution or Dense layer whose channels can be removed.
@@ -38,18 +41,21 @@ def insert_gates(model: keras.Model, layers: str, make: Callable[[str, int], Con
             f"Convolutions and Dense layers: {known}; channels stay where they are outputs of the model, or tied by a "
             "sum to channels of other layers."
         )
-    gates = {value.name: make(tail, k) for k, (value, tail) in enumerate(places.items())}
-    return rebuild(model, append=gates.get)
+    gates = {value.name: make(group.members[-1].layer.name, k) for k, (value, group) in enumerate(places.items())}
+    if not looking:
+        return rebuild(model, append=gates.get)
+    looks = {value.name: Looking(gates[value.name], group.head.inputs[0].name) for value, group in places.items()}
+    return rebuild(model, append=looks.get)
 
 
-def _places(channels: Channels, wanted: re.Pattern[str]) -> dict[Value, str]:
-    """Value to stand behind -> name of the last layer of its group."""
+def _places(channels: Channels, wanted: re.Pattern[str]) -> dict[Value, Group]:
+    """Value to stand behind -> the group that makes it."""
     found = {}
     for group in groups(channels.trace):
         named = wanted.fullmatch(group.head.path) or wanted.fullmatch(group.head.layer.name)
         once = channels.uses(group.members[-1].layer) == 1
         if mixing(group.head.layer) and named and once and _can_close(channels, group.value):
-            found[group.value] = group.members[-1].layer.name
+            found[group.value] = group
     return found
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from keras import layers
 
 from tfcompress.compressed import deployed
+from tfcompress.convolution.winograd import WinogradConv2D
 from tfcompress.structure.groups import core
 from tfcompress.structure.relations import DEPTHWISE
 
@@ -156,6 +157,7 @@ MIXING: dict[type, Mixing] = {
     layers.Dense: DENSE,
     layers.Conv1D: CONVOLUTION,
     layers.Conv2D: CONVOLUTION,
+    WinogradConv2D: CONVOLUTION,
     layers.Conv1DTranspose: UPWARD,
     layers.Conv2DTranspose: UPWARD,
     layers.SeparableConv1D: SEPARABLE,

@@ -6,8 +6,9 @@ the original is not touched.
 """
 
 import inspect
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import keras
 
@@ -15,7 +16,18 @@ from tfcompress.structure import slots
 from tfcompress.structure.trace import Call, Trace, Value, trace
 
 SKIP = object()
-"""What ``replace`` returns for a layer that shall be left out: its input becomes its output."""
+"""What ``replace`` returns for a layer that shall be left out: its input, the first of several, becomes its output."""
+
+
+@dataclass(frozen=True)
+class Looking:
+    """A layer that is called on a list of what it stands behind and of another value, made before."""
+
+    layer: keras.layers.Layer
+    at: str
+
+
+Appended: TypeAlias = "keras.layers.Layer | Looking | Sequence[keras.layers.Layer] | None"
 
 TABLES = (keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization)
 """Layers whose vocabulary is neither weight nor configuration; the copy uses the same object."""
@@ -24,7 +36,7 @@ TABLES = (keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.Te
 def rebuild(
     model: keras.Model,
     replace: Callable[[Any, str], Any] = lambda layer, path: None,
-    append: Callable[[str], keras.layers.Layer | None] = lambda name: None,
+    append: Callable[[str], Appended] = lambda name: None,
     entry: Callable[[Any, str], Any] = lambda layer, path: None,
 ) -> keras.Model:
     """Copies a model.
@@ -34,8 +46,10 @@ def rebuild(
         replace: ``(layer, path) -> layer`` to use instead, which may hold a ``clone`` of the old one; None for a
             plain copy, ``SKIP`` to leave the layer out. Asked once per layer, with the path of its first use; not
             asked for InputLayers and nested models, which are opened.
-        append: ``value name -> layer`` to call on that value, for all who use it; None for nothing. Names are those of
-            ``trace``: ``backbone/conv1``, ``dense#1`` for a second use, ``lstm:0`` for one of several outputs.
+        append: ``value name -> layer`` to call on that value, for all who use it, or several, one after the other;
+            None for nothing. Names are those of ``trace``: ``backbone/conv1``, ``dense#1`` for a second use,
+            ``lstm:0`` for one of several outputs. Where a layer is ``Looking`` at another value as well, a Sequential
+            model becomes a Functional one.
         entry: What ``replace`` is for other layers, for the InputLayers of the model and of nested models.
 
     Returns:
@@ -44,7 +58,7 @@ def rebuild(
     Raises:
         ValueError: The graph of the model cannot be read, or a layer cannot be copied; the message names it.
     """
-    work = _Rebuild(replace, append, entry)
+    work = _Rebuild(replace, append, entry, trace(model).entries)
     twin = work.model(model, "")
     for layer, copy in work.copies:
         _copy_state(layer, copy)
@@ -68,39 +82,70 @@ class _Rebuild:
     def __init__(
         self,
         replace: Callable[[Any, str], Any],
-        append: Callable[[str], keras.layers.Layer | None],
+        append: Callable[[str], Appended],
         entry: Callable[[Any, str], Any],
+        entries: dict[str, Value],
     ) -> None:
-        self.replace, self.append, self.entry = replace, append, entry
+        self.replace, self.append, self.entry, self.entries = replace, append, entry, entries
         self.twins: dict[int, Any] = {}
+        self.extras: dict[str, Sequence[Any]] = {}
         self.copies: list[tuple[Any, Any]] = []
 
     def model(self, model: keras.Model, scope: str) -> keras.Model:
         calls = trace(model, nested=False)
-        parts = self._layers(calls, scope) if isinstance(model, keras.Sequential) else self._graph(model, calls, scope)
+        kind = self._kind(model, calls, scope)
+        parts = self._layers(calls, scope) if issubclass(kind, keras.Sequential) else self._graph(model, calls, scope)
         try:
-            return type(model)(*parts, name=model.name)
+            return kind(*parts, name=model.name)
         except TypeError as error:
             raise ValueError(
                 f"Model '{model.name}': its class {type(model).__name__} must be made as keras.Model is, from inputs, "
                 f"outputs and name, or as keras.Sequential is. Received: {error}. Build it with keras.Model(...)."
             ) from error
 
+    def _kind(self, model: keras.Model, found: Trace, scope: str) -> type:
+        """The class of the copy: a Sequential model has no branches."""
+        if not isinstance(model, keras.Sequential):
+            return type(model)
+        extras = [extra for call in found.calls for v in call.outputs for extra in self._extras(scope + v.name)]
+        return keras.Model if any(isinstance(extra, Looking) for extra in extras) else type(model)
+
+    def _extras(self, name: str) -> Sequence[Any]:
+        """What comes behind a value; asked once."""
+        if name not in self.extras:
+            self.extras[name] = _each(self.append(name))
+        return self.extras[name]
+
     def _layers(self, found: Trace, scope: str) -> tuple[list[Any]]:
-        layers = [layer for call in found.calls for layer in (self._twin(call, scope), self.append(scope + call.path))]
-        return ([layer for layer in layers if layer is not None and layer is not SKIP],)
+        layers = [
+            layer for call in found.calls for layer in (self._twin(call, scope), *self._extras(scope + call.path))
+        ]
+        return ([layer for layer in layers if layer is not SKIP],)
 
     def _graph(self, model: keras.Model, found: Trace, scope: str) -> tuple[Any, Any]:
         """The new input and output tensors, in the structures of the old ones."""
         raw: dict[Value, Any] = {}
         tensors: dict[Value, Any] = {}
+        named: dict[str, Any] = {}
         for call in found.calls:
             made = _play(call, self._twin(call, scope), tensors)
-            for value, tensor in zip(call.outputs, made, strict=True):
-                extra = self.append(scope + value.name)
-                raw[value], tensors[value] = tensor, extra(tensor) if extra else tensor
-        inputs = keras.tree.pack_sequence_as(model.input, [raw[value] for value in found.inputs])
-        return inputs, keras.tree.pack_sequence_as(model.output, [tensors[value] for value in found.outputs])
+            for value, name, tensor in zip(call.outputs, self._names(call, scope), made, strict=True):
+                raw[value] = tensors[value] = tensor
+                for extra in self._extras(scope + value.name):
+                    looks = isinstance(extra, Looking)
+                    tensors[value] = extra.layer([tensors[value], named[extra.at]]) if looks else extra(tensors[value])
+                named[name] = tensors[value]
+        straight = isinstance(model, keras.Sequential)  # which has `input` only once it was called
+        before, after = (model.inputs[0], model.outputs[0]) if straight else (model.input, model.output)
+        inputs = keras.tree.pack_sequence_as(before, [raw[value] for value in found.inputs])
+        return inputs, keras.tree.pack_sequence_as(after, [tensors[value] for value in found.outputs])
+
+    def _names(self, call: Call, scope: str) -> list[str]:
+        """What the outputs of a call are called where nested models are opened: after the layer that made them."""
+        if isinstance(call.layer, keras.Model):
+            return [f"{scope}{call.path}/{value.name}" for value in trace(call.layer).outputs]
+        names = [scope + value.name for value in call.outputs]
+        return [self.entries[name].name if name in self.entries else name for name in names]
 
     def _twin(self, call: Call, scope: str) -> Any:
         """The new layer for a call's layer, made at its first call."""
@@ -119,15 +164,21 @@ class _Rebuild:
         return new
 
 
+def _each(layers: Appended) -> Sequence[Any]:
+    return [layers] if isinstance(layers, (keras.layers.Layer, Looking)) else layers or []
+
+
 def _play(call: Call, layer: Any, tensors: dict[Value, Any]) -> list[Any]:
     """Calls ``layer`` as ``call`` called the old one; returns the tensors it makes."""
     if isinstance(layer, keras.layers.InputLayer):
         return [layer.output]
     if layer is SKIP:
-        return [tensors[value] for value in call.inputs]
+        return [tensors[value] for value in call.inputs][: len(call.outputs)]
     args, kwargs = keras.tree.map_structure(
         lambda a: tensors[a] if isinstance(a, Value) else a, (call.args, dict(call.kwargs))
     )
+    if kwargs.get("mask", layer) is None:
+        del kwargs["mask"]  # Keras notes it where nobody said it, and not every layer takes it
     if isinstance(layer, keras.layers.Wrapper):
         args = (*args, *_leading_tensors(call.layer, len(args), kwargs))
     return keras.tree.flatten(layer(*args, **kwargs))

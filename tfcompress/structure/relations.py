@@ -18,7 +18,10 @@ import keras
 import numpy as np
 from keras import layers
 
+from tfcompress.channel_affine import ChannelAffine
+from tfcompress.channel_switch import ChannelSwitch
 from tfcompress.constant_gate import ConstantGate
+from tfcompress.pass_through import PassThrough
 from tfcompress.structure.groups import IDENTITY, core
 from tfcompress.structure.trace import Call
 from tfcompress.transform import Transform
@@ -34,7 +37,11 @@ Relation = Callable[[Call, Sequence[np.ndarray]], np.ndarray]
 def follows(call: Call) -> Relation | None:
     """The relation of a call's layer; None if its output channels do not follow from the input's."""
     layer = core(call.layer)
-    return same if isinstance(layer, (Transform, ConstantGate)) else FOLLOWING.get(type(layer))
+    if isinstance(layer, ChannelAffine):
+        return normalized
+    if isinstance(layer, ChannelSwitch):
+        return met
+    return same if isinstance(layer, (Transform, ConstantGate, PassThrough)) else FOLLOWING.get(type(layer))
 
 
 def same(call: Call, entries: Sequence[np.ndarray]) -> np.ndarray:

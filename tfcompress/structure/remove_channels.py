@@ -12,14 +12,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
 
+from tfcompress.composite import open_composites
 from tfcompress.structure.channels import Channels
-from tfcompress.structure.cut import cut_layer
 from tfcompress.structure.doomed import Doomed, Gone, Named, Unneeded, settled
 from tfcompress.structure.fold_gates import fold_gates
 from tfcompress.structure.mixing import mixing
-from tfcompress.structure.rebuild import rebuild
+from tfcompress.structure.select_channels import select_channels
 from tfcompress.structure.trace import Call, Trace, Value, trace
 
 Keep = Mapping[str, Sequence[int] | Sequence[bool] | np.ndarray]
@@ -37,6 +36,8 @@ def remove_channels(model: keras.Model, keep: Keep | None = None, multiple_of: i
       (``layers.InformationBottleneck``, a ``Rescaling`` by zero), channels that are constant because their kernel is
       zero, and channels that no layer looks at. Constants go into the biases of the layers that read them, where no
       zero padding is in the way. Gates go into the weights next to them.
+    * A ``layers.ChannelGate`` becomes a nested model of its layers; ``edits.settle_gates`` makes constant which of its
+      channels are always closed.
     * ``keep={...}`` removes what it does not name: the layers that read these channels then compute as if they were
       zero. Gates stay as they are.
 
@@ -61,6 +62,7 @@ def remove_channels(model: keras.Model, keep: Keep | None = None, multiple_of: i
     """
     if multiple_of < 1:
         raise ValueError(f"`multiple_of` must be at least 1. Received: multiple_of={multiple_of}")
+    model = open_composites(model)
     traced = trace(model)
     channels = Channels(traced)
     if keep is None:
@@ -78,33 +80,12 @@ def remove_channels(model: keras.Model, keep: Keep | None = None, multiple_of: i
 def _without(model: keras.Model, channels: Channels, doomed: Doomed, gone: Gone) -> keras.Model:
     """The model without the channels that go."""
     stays = {value: np.flatnonzero(~gone[numbers]) for value, numbers in channels.numbers.items()}
-    first: dict[int, Call] = {}
-    for call in channels.trace.calls:
-        first.setdefault(id(call.layer), call)
 
-    def replace(layer: Any, path: str) -> Any:
-        call = first.get(id(layer))
-        if call is None or len(call.outputs) != 1 or not call.inputs or not _known(call, stays):
-            return None
-        x, (y,) = call.inputs[0], call.outputs
-        shift = doomed.shift(call, gone) if mixing(layer) else None
-        if shift is None and len(stays[x]) == x.shape[-1] and len(stays[y]) == y.shape[-1]:
-            return None
-        shift = None if shift is None else shift[stays[y]]
-        return cut_layer(layer, x.shape, stays[x], stays[y], shift)
+    def shift(call: Call) -> np.ndarray | None:
+        biases = doomed.shift(call, gone)
+        return None if biases is None else biases[stays[call.outputs[0]]]
 
-    def entry(layer: Any, path: str) -> Any:
-        value = channels.entries.get(path)
-        if value is None or value not in stays or len(stays[value]) == value.shape[-1]:
-            return None
-        shape = (*value.shape[:-1], len(stays[value]))
-        return layers.InputLayer(batch_shape=shape, dtype=layer.dtype, name=layer.name)
-
-    return rebuild(model, replace, entry=entry)
-
-
-def _known(call: Call, stays: Mapping[Value, np.ndarray]) -> bool:
-    return all(value in stays for value in (*call.inputs, *call.outputs))
+    return select_channels(model, channels, stays, shift)
 
 
 def _masks(channels: Channels, keep: Keep) -> dict[Value, np.ndarray]:

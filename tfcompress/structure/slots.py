@@ -84,6 +84,7 @@ def weight_defaults(layer: keras.layers.Layer, slot: str) -> dict[str, Any]:
     name = slot.rpartition(".")[2]
     axis = channel_axes(holder, name) if rank > 1 else ()
     rest = {"symmetric": True, "momentum": 0.0, "learned": True, "depthwise": is_depthwise(holder, name)}
+    rest["learned_exponent"] = True
     return {"axis": axis, "signed": True, "narrow_range": True, "gates": gate_names(holder), **rest}
 
 
@@ -99,7 +100,7 @@ def output_defaults(tail: Any) -> dict[str, Any]:
     unsigned = rectifies or isinstance(tail, layers.Softmax) or name in UNSIGNED
     learned = not isinstance(tail, layers.InputLayer)
     signs = {"signed": not unsigned, "narrow_range": False, "symmetric": False}
-    return {"axis": (), **signs, "momentum": 0.99, "learned": learned}
+    return {"axis": (), **signs, "momentum": 0.99, "learned": learned, "learned_exponent": False}
 
 
 UNSIGNED = ("relu", "relu6", "softmax", "sigmoid")
@@ -112,7 +113,7 @@ def channel_axes(layer: Any, name: str) -> tuple[int, ...]:
         return (-2, -1)
     if isinstance(layer, TRANSPOSED):
         return (-2,)
-    if isinstance(layer, layers.LSTMCell):  # TFLite has one number for each gate's matrix
+    if isinstance(layer, (layers.LSTMCell, layers.Embedding)):  # TFLite has one number for a gate's matrix, or a table
         return ()
     if isinstance(layer, layers.EinsumDense):
         terms, output = layer.equation.replace(" ", "").split("->")

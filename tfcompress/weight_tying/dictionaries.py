@@ -36,8 +36,8 @@ class Free:
 
     moves = True
 
-    def __init__(self, size: int, zero: bool) -> None:
-        self.size, self.zero = size, zero
+    def __init__(self, size: int, zero: bool, rounded: bool = True) -> None:
+        self.size, self.zero, self.rounded = size, zero, rounded
 
     def start(self, x: Any) -> Any:
         """Evenly spaced over the range, or the numbers themselves where there are no more than entries."""
@@ -59,8 +59,8 @@ class Free:
         return wanted
 
     def deployed(self, entries: Any) -> Any:
-        """The numbers that stand in the file."""
-        return clustering.on_int8(entries)
+        """The numbers that stand in the file, if they are to be ``rounded`` here."""
+        return clustering.on_int8(entries) if self.rounded else entries
 
 
 class PowersOfTwo(Free):
@@ -205,19 +205,21 @@ def int8_codes(values: Sequence[float]) -> tuple[np.ndarray, np.float32]:
     return codes, scale
 
 
-def dictionary(size: int | None, values: Any, zero: bool, scaled: bool | None) -> Free | Listed:
+def dictionary(size: int | None, values: Any, zero: bool, scaled: bool | None, rounded: bool = True) -> Free | Listed:
     """The dictionary that the arguments describe.
 
     Raises:
         ValueError: They describe none.
     """
+    if not rounded and not (isinstance(values, str) and values == "free"):
+        raise ValueError(f"`rounded=False` goes with values='free'; others are exact. Received: values={values!r}")
     if isinstance(values, str) and values in ("free", "power_of_two"):
         most = 256 if values == "free" else 16
         if size is not None and size not in range(2, most + 1):
             raise ValueError(f"`size` must be from 2 to {most} for {values!r} values. Received: size={size}")
         if scaled:
             raise ValueError(f"`scaled` goes with a list of values, 'binary' or 'ternary'. Received: values={values!r}")
-        return (Free if values == "free" else PowersOfTwo)(size or 16, zero)
+        return Free(size or 16, zero, rounded) if values == "free" else PowersOfTwo(size or 16, zero)
     listed = NAMED.get(values) if isinstance(values, str) else values
     if listed is None or len(set(listed)) < 2:
         raise ValueError(

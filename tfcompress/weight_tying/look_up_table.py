@@ -39,7 +39,7 @@ from tfcompress import gradients
 from tfcompress.axes import as_axes, slice_shape
 from tfcompress.grid import Grid
 from tfcompress.ranks import largest
-from tfcompress.schedules import ConstantSparsity, Schedule
+from tfcompress.schedules import Schedule, of_sparsity
 from tfcompress.transform import Transform, require_calibrated
 from tfcompress.weight_tying import clustering
 from tfcompress.weight_tying.dictionaries import Listed, dictionary
@@ -71,6 +71,9 @@ class LookUpTable(Transform):
         zero: Whether one entry is always zero. Default False; True where ``sparsity`` is given.
         scaled: Whether a list is multiplied by a learned factor; it must then be symmetric. None (default) is True for
             ``"binary"`` and ``"ternary"``, else False.
+        rounded: Whether a free dictionary is rounded to 8-bit codes. Default True. False leaves the entries as they
+            are learned: for a transform that quantises behind this one in a Chain. There is no grid then, and an
+            exporter rounds the weights as it rounds any.
 
     Raises:
         ValueError: An argument is out of range or does not go with ``values``, or the tensor is a feature map.
@@ -85,14 +88,16 @@ class LookUpTable(Transform):
         iterations: int = 1,
         zero: bool = False,
         scaled: bool | None = None,
+        rounded: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if iterations < 1:
             raise ValueError(f"`iterations` must be at least 1. Received: iterations={iterations}")
-        self.sparsity = ConstantSparsity(sparsity) if isinstance(sparsity, (int, float)) else sparsity
+        self.sparsity = of_sparsity(sparsity)
         self.axis, self.iterations, self.zero, self.scaled = as_axes(axis), iterations, zero, scaled
-        self.kind = dictionary(size, values, zero or sparsity is not None, scaled)
+        self.rounded = rounded
+        self.kind = dictionary(size, values, zero or sparsity is not None, scaled, rounded)
         self.values: Any = values
         if isinstance(self.kind, Listed) and not isinstance(values, str):
             self.values = self.kind.values.tolist()
@@ -228,8 +233,8 @@ class LookUpTable(Transform):
         super().load_own_variables(store)
         self._calibrated = not np.isnan(ops.convert_to_numpy(self.dictionary)).any()
 
-    def grid(self, x: Any) -> Grid:
-        """The deployed entries as a codebook, whose width is that of an index.
+    def grid(self, x: Any) -> Grid | None:
+        """The deployed entries as a codebook, whose width is that of an index; None if they are not ``rounded``.
 
         Where slices have their own, there are many; their width is that of the codes, 8, since all that a file can be
         held to by its numbers is one codebook.
@@ -237,6 +242,8 @@ class LookUpTable(Transform):
         Raises:
             ValueError: Neither ``calibrate`` nor a training step has made the dictionary.
         """
+        if not self.rounded:
+            return None
         columns = self._columns(ops.convert_to_tensor(x, "float32"))
         entries = self.kind.in_use(columns, self._entries(self.dictionary))
         values = ops.convert_to_numpy(self.kind.deployed(entries))
@@ -249,7 +256,7 @@ class LookUpTable(Transform):
 
     def get_config(self) -> dict[str, Any]:
         """Configuration with the schedule serialised; None stays None, for the slot to decide."""
-        names = ("size", "values", "axis", "iterations", "zero", "scaled")
+        names = ("size", "values", "axis", "iterations", "zero", "scaled", "rounded")
         config = {"sparsity": self.sparsity and keras.saving.serialize_keras_object(self.sparsity)}
         return {**super().get_config(), **config, **{name: getattr(self, name) for name in names}}
 

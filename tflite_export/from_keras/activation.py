@@ -25,6 +25,7 @@ KINDS: dict[Callable[..., Any], tuple[str, dict[str, Any]] | None] = {
     keras.activations.leaky_relu: ("LEAKY_RELU", {"alpha": LEAKY_SLOPE}),
     keras.activations.softmax: ("SOFTMAX", {"beta": 1.0}),
     keras.activations.sigmoid: ("LOGISTIC", {}),
+    keras.activations.tanh: ("TANH", {}),
     keras.activations.hard_silu: ("HARD_SWISH", {}),
     keras.activations.gelu: ("GELU", {"approximate": False}),
     keras.activations.exponential: ("EXP", {}),
@@ -97,8 +98,8 @@ def gelu_operation(builder: Builder, call: Call, x: int) -> int:
 
 
 def softmax(builder: Builder, call: Call, x: int) -> int:
-    """Softmax over the last axis; ``structure/expand.py`` swaps others with it."""
+    """Softmax over the last axis; ``structure/expand.py`` brings others there."""
     axis = core(call.layer).axis
     if axis not in (-1, len(builder.shape(x)) - 1):
-        raise Unsupported(f"axis={axis}; supported is any one axis but the batch")
+        raise Unsupported(f"axis={axis}; supported are one axis, or the last ones, but not the batch")
     return activate(builder, keras.activations.softmax, x, call.outputs[0].name)

@@ -17,25 +17,34 @@ class Builder:
     """Collects tensors and ops, and remembers which tensor stands for which Keras Value.
 
     Attributes:
+        tokens: The inputs that hold token numbers, not quantities.
         draft: The graph.
         tensors: Value -> tensor.
         requested: Path of a layer -> slot -> ``{"bits": b}``, what the model asked for.
+        samples: How many there are of what the call in work gets: 1, or the steps of a sequence that are samples there.
         recurrent: Names of what recurrent layers deliver, in which the rounding of many steps adds up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: frozenset[Value] = frozenset()) -> None:
         self.draft = Draft()
         self.tensors: dict[Value, int] = {}
         self.requested: dict[str, dict[str, dict[str, int]]] = {}
         self.recurrent: list[str] = []
+        self.tokens = tokens
+        self.samples = 1
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Shape of a tensor."""
         return self.draft.tensors[tensor].shape
 
+    def static(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """The shape of a Value of the call in work."""
+        return (self.samples, *static(shape)[1:])
+
     def input(self, value: Value) -> int:
         """Appends an input of the graph, with batch 1."""
-        self.draft.inputs.append(self.draft.add(Tensor(value.name, static(value.shape), "float32")))
+        dtype = "int32" if value in self.tokens else "float32"
+        self.draft.inputs.append(self.draft.add(Tensor(value.name, static(value.shape), dtype)))
         return self.draft.inputs[-1]
 
     def placeholder(self, value: Value) -> int:

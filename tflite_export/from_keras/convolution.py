@@ -10,7 +10,7 @@ import numpy as np
 from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call
 from tflite_export.from_keras.activation import activate
-from tflite_export.from_keras.builder import Builder, static
+from tflite_export.from_keras.builder import Builder
 from tflite_export.from_keras.checks import channels_last
 from tflite_export.from_keras.grids import Unsupported
 from tflite_export.from_keras.reshape import pad
@@ -47,7 +47,7 @@ def conv_transpose(builder: Builder, call: Call, x: int) -> int:
             f"output_padding={layer.output_padding}, dilation_rate={layer.dilation_rate}; supported are None and 1. "
             "UpSampling2D and a Conv2D do what output_padding is for"
         )
-    shape = static(value.shape)
+    shape = builder.static(value.shape)
     kernel = builder.weight(call, "kernel", 0, lambda k: _image(k).transpose(2, 0, 1, 3))
     target = builder.constant(f"{value.name}/output_shape", np.array(image_shape(shape), np.int32))
     bias = builder.bias(call, layer.filters)
@@ -63,7 +63,7 @@ def _convolution(
     builder: Builder, call: Call, kind: str, x: int, kernel: int, channels: int, options: dict[str, Any]
 ) -> int:
     layer, (value,) = core(call.layer), call.outputs
-    shape, linear = static(value.shape), f"{value.name}/linear"
+    shape, linear = builder.static(value.shape), f"{value.name}/linear"
     y = builder.emit(
         kind,
         (as_image(builder, x, value.name), kernel, builder.bias(call, channels)),

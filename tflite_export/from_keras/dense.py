@@ -3,7 +3,7 @@
 from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call
 from tflite_export.from_keras.activation import activate
-from tflite_export.from_keras.builder import Builder, static
+from tflite_export.from_keras.builder import Builder
 from tflite_export.from_keras.grids import Unsupported
 
 
@@ -17,7 +17,7 @@ def dense(builder: Builder, call: Call, x: int) -> int:
         "FULLY_CONNECTED",
         (x, kernel, builder.bias(call, layer.units)),
         f"{value.name}/linear",
-        static(value.shape),
+        builder.static(value.shape),
         fused_activation_function="NONE",
         weights_format="DEFAULT",
         keep_num_dims=len(value.shape) > 2,

@@ -5,7 +5,7 @@ from typing import Any
 
 from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call
-from tflite_export.from_keras.builder import Builder, static
+from tflite_export.from_keras.builder import Builder
 from tflite_export.from_keras.grids import Unsupported
 from tflite_export.from_keras.shapes import reshape_to
 
@@ -18,7 +18,7 @@ def elementwise(kind: str, **options: Any) -> Callable[..., int]:
 
     def lowering(builder: Builder, call: Call, *inputs: int) -> int:
         (value,) = call.outputs
-        shape = static(value.shape)
+        shape = builder.static(value.shape)
         if len(inputs) != 2:
             raise Unsupported(f"{len(inputs)} inputs; supported are two or more")
         aligned = tuple(_aligned(builder, x, len(shape), value.name) for x in inputs)
@@ -49,4 +49,4 @@ def concatenate(builder: Builder, call: Call, *inputs: int) -> int:
     axis = core(call.layer).axis % len(value.shape)
     if axis == 0:
         raise Unsupported("axis=0, the batch; supported is every other axis")
-    return builder.emit("CONCATENATION", inputs, value.name, static(value.shape), axis=axis)
+    return builder.emit("CONCATENATION", inputs, value.name, builder.static(value.shape), axis=axis)

@@ -1,7 +1,9 @@
 """BatchNormalization, Normalization and Rescaling: one multiplication and one addition per channel.
 
-Passes fold them away where a linear op stands in front.
+Passes fold them away where a linear op stands in front. UnitNormalization is an op of its own.
 """
+
+import math
 
 import keras
 import numpy as np
@@ -11,6 +13,10 @@ from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call
 from tflite_export.from_keras.builder import Builder
 from tflite_export.from_keras.grids import Unsupported
+from tflite_export.from_keras.shapes import reshape_to
+
+MOST_AXES = 4
+"""Dimensions of tensors that L2_NORMALIZATION takes."""
 
 
 def batch_normalization(builder: Builder, call: Call, x: int) -> int:
@@ -23,6 +29,14 @@ def batch_normalization(builder: Builder, call: Call, x: int) -> int:
     beta = deployed(call.layer, "beta")[0].astype(np.float64) if layer.center else np.zeros_like(mean)
     factor = gamma / np.sqrt(variance + layer.epsilon)
     return affine(builder, x, factor, beta - mean * factor, call.outputs[0].name)
+
+
+def channel_affine(builder: Builder, call: Call, x: int) -> int:
+    """``y = x * factor + offset``, as the layer says."""
+    layer = core(call.layer)
+    if layer.axis not in (-1, len(builder.shape(x)) - 1):
+        raise Unsupported(f"axis={layer.axis}; supported is the last axis, -1")
+    return affine(builder, x, layer.factor.astype(np.float64), layer.offset.astype(np.float64), call.outputs[0].name)
 
 
 def rescaling(builder: Builder, call: Call, x: int) -> int:
@@ -52,6 +66,20 @@ def normalization(builder: Builder, call: Call, x: int) -> int:
     deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
     factor, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
     return affine(builder, x, factor + np.zeros(channels), offset + np.zeros(channels), call.outputs[0].name)
+
+
+def unit_normalization(builder: Builder, call: Call, x: int) -> int:
+    """``y = x / |x|`` along the last axis; ``structure/expand.py`` brings others there."""
+    axes, shape, name = keras.tree.flatten(core(call.layer).axis), builder.shape(x), call.outputs[0].name
+    if [axis % len(shape) for axis in axes] != [len(shape) - 1]:
+        raise Unsupported(f"axis={core(call.layer).axis}; supported are one axis, or the last ones, but not the batch")
+    if len(shape) <= MOST_AXES:
+        return builder.emit("L2_NORMALIZATION", (x,), name, shape, fused_activation_function="NONE")
+    rows = reshape_to(builder, x, f"{name}/rows", (shape[0], math.prod(shape[1:-1]), shape[-1]))
+    y = builder.emit(
+        "L2_NORMALIZATION", (rows,), f"{name}/image", builder.shape(rows), fused_activation_function="NONE"
+    )
+    return reshape_to(builder, y, name, shape)
 
 
 def affine(builder: Builder, x: int, factor: np.ndarray, offset: np.ndarray, name: str) -> int:

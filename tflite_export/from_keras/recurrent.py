@@ -17,6 +17,7 @@ from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call
 from tflite_export.from_keras.builder import Builder
 from tflite_export.from_keras.grids import Unsupported, weight_grid
+from tflite_export.from_keras.shapes import reshape_to
 from tflite_export.ir import Op, Quantization, Tensor
 from tflite_export.passes.lstm import INPUTS, KIND
 
@@ -28,7 +29,7 @@ TIME = 1
 def lstm(builder: Builder, call: Call, x: int) -> int:
     """One op for the whole sequence."""
     layer, (value, *_) = core(call.layer), call.outputs
-    check(layer, {"activation": "tanh", "recurrent_activation": "sigmoid"})
+    check(builder, layer, {"activation": "tanh", "recurrent_activation": "sigmoid"})
     builder.recurrent.append(value.name)
     x = backwards(builder, x, f"{value.name}/reversed") if layer.go_backwards else x
     weights = [
@@ -44,13 +45,27 @@ def lstm(builder: Builder, call: Call, x: int) -> int:
     return y if layer.return_sequences else step(builder, y, steps - 1, value.name)
 
 
+def fold_time(builder: Builder, call: Call, x: int) -> int:
+    """Every step a sample: the samples of what follows are the steps of one sequence."""
+    samples, steps, *rest = builder.shape(x)
+    return reshape_to(builder, x, call.outputs[0].name, (samples * steps, *rest))
+
+
+def unfold_time(builder: Builder, call: Call, x: int) -> int:
+    """The steps of a sequence again."""
+    samples, *rest = builder.shape(x)
+    return reshape_to(builder, x, call.outputs[0].name, (samples // call.layer.steps, call.layer.steps, *rest))
+
+
 def reverse_time(builder: Builder, call: Call, x: int) -> int:
     """The sequence, last step first."""
     return backwards(builder, x, call.outputs[0].name)
 
 
-def check(layer: Any, activations: dict[str, str]) -> None:
+def check(builder: Builder, layer: Any, activations: dict[str, str]) -> None:
     """Refuses what the integer kernels cannot do."""
+    if builder.samples > 1:
+        raise Unsupported(f"{builder.samples} sequences of one sample, in a TimeDistributed; supported is one of each")
     for name, expected in activations.items():
         received = getattr(getattr(layer, name), "__name__", "an object")
         if received != expected:

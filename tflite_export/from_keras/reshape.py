@@ -7,7 +7,7 @@ import numpy as np
 
 from tfcompress.structure.groups import core
 from tfcompress.structure.trace import Call
-from tflite_export.from_keras.builder import Builder, static
+from tflite_export.from_keras.builder import Builder
 from tflite_export.from_keras.checks import channels_last
 from tflite_export.from_keras.grids import Unsupported
 from tflite_export.from_keras.shapes import reshape_to
@@ -25,14 +25,14 @@ def flatten(builder: Builder, call: Call, x: int) -> int:
 def reshape(builder: Builder, call: Call, x: int) -> int:
     """Reshape to the shape that Keras found."""
     (value,) = call.outputs
-    return reshape_to(builder, x, value.name, static(value.shape))
+    return reshape_to(builder, x, value.name, builder.static(value.shape))
 
 
 def permute(builder: Builder, call: Call, x: int) -> int:
     """Permute, whose axes count from 1; the batch stays in front."""
     (value,) = call.outputs
     order = builder.constant(f"{value.name}/order", np.array((0, *core(call.layer).dims), np.int32))
-    return builder.emit("TRANSPOSE", (x, order), value.name, static(value.shape))
+    return builder.emit("TRANSPOSE", (x, order), value.name, builder.static(value.shape))
 
 
 def zero_padding(builder: Builder, call: Call, x: int) -> int:
@@ -63,7 +63,7 @@ def cropping(builder: Builder, call: Call, x: int) -> int:
     (value,), shape = call.outputs, builder.shape(x)
     amounts = _bounds(channels_last(core(call.layer)).cropping)
     slices = [slice(before, size - after) for size, (before, after) in zip(shape[1:-1], amounts, strict=True)]
-    return _sliced(builder, x, value.name, [slice(0, 1), *slices, slice(0, shape[-1])])
+    return _sliced(builder, x, value.name, [slice(None), *slices, slice(None)])
 
 
 def get_item(builder: Builder, call: Call, x: int) -> int:
@@ -78,7 +78,7 @@ def get_item(builder: Builder, call: Call, x: int) -> int:
     if key[0] != slice(None):
         raise Unsupported(f"the index {key[0]} into the batch; supported is all of it, x[:, ...]")
     slices = [slice(k % n, k % n + 1) if isinstance(k, int) else k for k, n in zip(key, shape, strict=True)]
-    target = static(value.shape)
+    target = builder.static(value.shape)
     kept = tuple(len(range(n)[part]) for part, n in zip(slices, shape, strict=True))
     y = _sliced(builder, x, value.name if kept == target else f"{value.name}/slice", slices)
     return y if kept == target else reshape_to(builder, y, value.name, target)

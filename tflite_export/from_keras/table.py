@@ -4,20 +4,25 @@ from collections.abc import Callable
 
 from keras import layers
 
-from tfcompress.gating import InformationBottleneck
+from tfcompress.channel_switch import Step
+from tfcompress.convolution import WinogradConv2D
+from tfcompress.gating import ChannelGate, InformationBottleneck
+from tfcompress.normalization import PowerOfTwoBatchNormalization
 from tfcompress.structure.groups import IDENTITY
-from tfcompress.structure.recurrent import ReverseTime
+from tfcompress.structure.recurrent import FoldTime, ReverseTime, UnfoldTime
 from tflite_export.from_keras import (
     activation,
     border,
     convolution,
     dense,
+    embedding,
     merge,
     normalization,
     pooling,
     recurrent,
     reshape,
     resize,
+    step,
     unrolled,
 )
 
@@ -28,19 +33,24 @@ LOWERINGS: dict[type, Lowering] = {
     layers.InputLayer: border.input_layer,
     layers.Conv1D: convolution.conv,
     layers.Conv2D: convolution.conv,
+    WinogradConv2D: convolution.conv,
     layers.DepthwiseConv1D: convolution.depthwise_conv,
     layers.DepthwiseConv2D: convolution.depthwise_conv,
     layers.Conv1DTranspose: convolution.conv_transpose,
     layers.Conv2DTranspose: convolution.conv_transpose,
     layers.Dense: dense.dense,
+    layers.Embedding: embedding.embedding,
     layers.BatchNormalization: normalization.batch_normalization,
+    PowerOfTwoBatchNormalization: normalization.channel_affine,
     layers.Rescaling: normalization.rescaling,
     InformationBottleneck: normalization.constant_gate,
     layers.Normalization: normalization.normalization,
+    layers.UnitNormalization: normalization.unit_normalization,
     layers.ReLU: activation.relu,
     layers.LeakyReLU: activation.leaky_relu,
     layers.PReLU: activation.prelu,
     layers.Activation: activation.activation,
+    Step: step.step,
     layers.Softmax: activation.softmax,
     layers.MaxPooling1D: pooling.max_pooling,
     layers.MaxPooling2D: pooling.max_pooling,
@@ -67,8 +77,11 @@ LOWERINGS: dict[type, Lowering] = {
     layers.GRU: unrolled.gru,
     layers.SimpleRNN: unrolled.simple_rnn,
     ReverseTime: recurrent.reverse_time,
+    FoldTime: recurrent.fold_time,
+    UnfoldTime: recurrent.unfold_time,
     layers.UpSampling1D: resize.up_sampling_1d,
     layers.UpSampling2D: resize.up_sampling_2d,
+    layers.RepeatVector: resize.repeat_vector,
     layers.Resizing: resize.resizing,
     **dict.fromkeys(IDENTITY, border.identity),
 }
@@ -86,12 +99,14 @@ MERGING = (layers.Add, layers.Subtract, layers.Multiply, layers.Maximum, layers.
 
 EXPANDED = (
     layers.SeparableConv1D, layers.SeparableConv2D, layers.Average, layers.ELU, layers.LayerNormalization,
-    layers.Bidirectional, layers.TimeDistributed,
+    layers.Bidirectional, layers.TimeDistributed, layers.RNN, ChannelGate,
 )  # fmt: skip
 """Supported too: ``structure/expand.py`` opens them before the walk."""
 
 REFUSED: dict[type, str] = {
     layers.LayerNormalization: "axis or rms_scaling; supported is the last axis, -1, without rms_scaling",
+    layers.RNN: "return_state=True, or cells of other kinds than LSTMCell, GRUCell and SimpleRNNCell, stacked or not",
+    layers.TimeDistributed: "called with several tensors, or on sequences of unknown length; give keras.Input the length",
     layers.Lambda: "holds Python code that no file can carry; write it with keras.ops or with layers",
 }
 """Layers that will never be exported, and the way out."""

@@ -30,7 +30,7 @@ SHARES = Quantization(np.array([1 / 256], np.float32), np.array([-128], np.int64
 def simple_rnn(builder: Builder, call: Call, x: int) -> int:
     """One gate, called h."""
     layer = core(call.layer)
-    _check(layer, {"activation": "tanh"})
+    _check(builder, layer, {"activation": "tanh"})
     work = _Unrolled(builder, call, x, "h", _bias(call, layer)[0])
     (recurrent_weight,) = recurrent.gates(builder, call, "cell.recurrent_kernel", "h")
 
@@ -44,7 +44,7 @@ def simple_rnn(builder: Builder, call: Call, x: int) -> int:
 def gru(builder: Builder, call: Call, x: int) -> int:
     """Gates z, r and h, with the reset before or behind the product."""
     layer = core(call.layer)
-    _check(layer, {"activation": "tanh", "recurrent_activation": "sigmoid"})
+    _check(builder, layer, {"activation": "tanh", "recurrent_activation": "sigmoid"})
     bias, *after = _bias(call, layer)
     work = _Unrolled(builder, call, x, "zrh", bias)
     weights = dict(zip("zrh", recurrent.gates(builder, call, "cell.recurrent_kernel", "zrh"), strict=True))
@@ -146,8 +146,8 @@ class _Unrolled:
         return self.builder.emit("FULLY_CONNECTED", (x, weight, self.biases[weight]), name, shape, **options)
 
 
-def _check(layer: Any, activations: dict[str, str]) -> None:
-    recurrent.check(layer, activations)
+def _check(builder: Builder, layer: Any, activations: dict[str, str]) -> None:
+    recurrent.check(builder, layer, activations)
     if layer.stateful:
         raise Unsupported("stateful=True; TFLite keeps the state of an LSTM only, feed this layer whole sequences")
 

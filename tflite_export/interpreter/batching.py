@@ -78,6 +78,15 @@ def _counts_time_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     return not op.options.get("time_major")
 
 
+def _gathers_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
+    """Rows of a table for the numbers of each sample, or the same parts of all samples."""
+    x, numbers = (tensors[index] for index in op.inputs)
+    axis = op.options.get("axis", 0) % max(1, len(x.shape))
+    if x.data is not None:
+        return numbers.data is None and axis == 0
+    return axis != 0 and (numbers.data is not None) == (op.options.get("batch_dims", 0) == 0)
+
+
 def _splits_within(op: Op, tensors: tuple[Tensor, ...]) -> bool:
     axes = tensors[op.inputs[0]].data
     return axes is not None and int(axes.flat[0]) % len(tensors[op.inputs[1]].shape) != 0
@@ -94,6 +103,7 @@ def _has_features(op: Op, tensors: tuple[Tensor, ...]) -> bool:
 KEEPS_SAMPLES_APART: dict[str, Callable[[Op, tuple[Tensor, ...]], bool]] = {
     "ADD": _broadcasts_within,
     "CONCATENATION": _joins_within,
+    "GATHER": _gathers_within,
     "MAXIMUM": _broadcasts_within,
     "MEAN": _reduces_within,
     "MINIMUM": _broadcasts_within,
@@ -101,6 +111,7 @@ KEEPS_SAMPLES_APART: dict[str, Callable[[Op, tuple[Tensor, ...]], bool]] = {
     "PACK": _joins_within,
     "PAD": _pads_within,
     "PADV2": _pads_within,
+    "L2_NORMALIZATION": _has_features,
     "SOFTMAX": _has_features,
     "REVERSE_V2": _reduces_within,
     "SPLIT": _splits_within,

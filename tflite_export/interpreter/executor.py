@@ -5,12 +5,12 @@ by sample; the caller sees no difference.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from tflite_export.interpreter.batching import batchable
-from tflite_export.interpreter.kernels import KERNELS
+from tflite_export.interpreter.kernels import KERNELS, Prepare
 from tflite_export.interpreter.operands import Kernel, UnsupportedOp
 from tflite_export.ir import STORAGE, Graph, Op, Tensor
 
@@ -32,15 +32,16 @@ class Executor:
 
     Args:
         graph: Float or integer graph; its ops must all have a kernel.
+        kernels: What prepares each kind of op; others than the usual ones must compute the same.
 
     Raises:
         UnsupportedOp: No kernel for an op, or the kernel lacks a type or a parameter; names op and tensor.
     """
 
-    def __init__(self, graph: Graph):
+    def __init__(self, graph: Graph, kernels: Mapping[str, Prepare] = KERNELS):
         self.graph = graph
         _check_flow(graph)
-        self._kernels = [_prepare(graph, op) for op in graph.ops]
+        self._kernels = [_prepare(graph, op, kernels) for op in graph.ops]
         self.batchable = batchable(graph)
         self._constants = {k: tensor.data for k, tensor in enumerate(graph.tensors) if tensor.data is not None}
         last = {index: position for position, op in enumerate(graph.ops) for index in (*op.inputs, *op.outputs)}
@@ -161,14 +162,14 @@ def _check_flow(graph: Graph) -> None:
         known.update(made)
 
 
-def _prepare(graph: Graph, op: Op) -> Kernel:
+def _prepare(graph: Graph, op: Op, kernels: Mapping[str, Prepare]) -> Kernel:
     names = [graph.tensors[index].name for index in op.outputs]
-    if op.kind not in KERNELS:
+    if op.kind not in kernels:
         hint = " Convert the model with a fixed batch of 1, which does without it." if op.kind in DYNAMIC_BATCH else ""
-        raise UnsupportedOp(f"No kernel for {op.kind}, which makes {names}.{hint} Supported: {', '.join(KERNELS)}")
+        raise UnsupportedOp(f"No kernel for {op.kind}, which makes {names}.{hint} Supported: {', '.join(kernels)}")
     if not names or (len(names) > 1 and op.kind not in SEVERAL_OUTPUTS) or not op.inputs:
         raise UnsupportedOp(f"{op.kind} must have inputs and one output. Received: {op.inputs} and {names}")
-    kernel = KERNELS[op.kind](op, graph.tensors)
+    kernel = kernels[op.kind](op, graph.tensors)
     try:
         inspect.signature(kernel).bind(*op.inputs)
     except TypeError:

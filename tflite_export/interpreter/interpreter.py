@@ -18,9 +18,11 @@ import numpy as np
 from tflite_export.flatbuffer import read
 from tflite_export.interpreter.details import details
 from tflite_export.interpreter.executor import Executor, State
-from tflite_export.interpreter.prediction import decode, encode
+from tflite_export.interpreter.kernels import KERNELS
+from tflite_export.interpreter.prediction import decode, decodes, encode
 from tflite_export.interpreter.signature import SignatureRunner
 from tflite_export.interpreter.threads import Threads
+from tflite_export.interpreter.winograd import Choice, Convolution, Generated
 from tflite_export.ir import STORAGE
 
 
@@ -37,9 +39,12 @@ class Interpreter:
         num_threads: Threads of the matrix products. None leaves NumPy's setting as it is.
         experimental_op_resolver_type: Ignored; the arithmetic is always that of ``BUILTIN_REF``.
         experimental_preserve_all_tensors: Keeps intermediate tensors for ``get_tensor``.
+        convolution: Which algorithm computes int8 convolutions of stride 1, such as ``tfcompress.toom_cook.Tiles(2)``:
+            fewer multiplications, the same bits. See ``convolutions``. None (default) computes directly.
 
     Raises:
-        ValueError: No model or two models given, an unreadable file, an op without kernel, a bad ``num_threads``.
+        ValueError: No model or two models given, an unreadable file, an op without kernel, a bad ``num_threads``, or
+            sums that leave 64 bits with this ``convolution``.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Interpreter:
         num_threads: int | None = None,
         experimental_op_resolver_type: Any = None,
         experimental_preserve_all_tensors: bool = False,
+        convolution: Choice | None = None,
     ):
         if experimental_delegates:
             raise ValueError(
@@ -57,7 +63,9 @@ class Interpreter:
             )
         self._threads = Threads(num_threads)
         self._graph = read(_content(model_path, model_content))
-        self._executor = Executor(self._graph)
+        generated = Generated(convolution) if convolution else None
+        self._executor = Executor(self._graph, generated.kernels if generated else KERNELS)
+        self._convolutions = tuple(generated.made) if generated else ()
         self._keep = experimental_preserve_all_tensors
         self._samples: int | None = None
         self._values: dict[int, np.ndarray] | None = None
@@ -101,7 +109,8 @@ class Interpreter:
             batch_size: Samples at a time. Models made for more than one sample run as many as they were made for.
 
         Returns:
-            The output, or a list of outputs if there are several: decoded to float32 if floats went in, else codes.
+            The output, or a list of outputs if there are several: codes if nothing but codes went in, else decoded to
+            float32; token numbers are no codes.
 
         Raises:
             ValueError: The arrays do not fit the inputs, or the samples do not divide into the model's batch.
@@ -122,9 +131,14 @@ class Interpreter:
         with self._threads.limit():
             runs = [self._executor.run([x[k : k + step] for x in codes]) for k in range(0, len(codes[0]), step)]
         results = [np.concatenate([run[index] for run in runs]) for index in self._graph.outputs]
-        if any(np.issubdtype(np.asarray(x).dtype, np.floating) for x in arrays):
+        if decodes([np.asarray(x) for x in arrays], tensors):
             results = [decode(y, self._graph.tensors[index]) for y, index in zip(results, self._graph.outputs)]
         return results[0] if len(results) == 1 else results
+
+    @property
+    def convolutions(self) -> tuple[Convolution, ...]:
+        """How each convolution is computed and what that saves, in order; empty without ``convolution``."""
+        return self._convolutions
 
     def set_tensor(self, tensor_index: int, value: np.ndarray) -> None:
         """Copies ``value`` into an input.

@@ -8,11 +8,13 @@ from tflite_export.passes.affine_to_depthwise import affine_to_depthwise
 from tflite_export.passes.clamp_narrow import clamp_narrow
 from tflite_export.passes.draft import Pass as Pass
 from tflite_export.passes.draft import sequence as sequence
+from tflite_export.passes.drop_clamps import drop_clamps
 from tflite_export.passes.drop_reshapes import drop_reshapes
 from tflite_export.passes.fold_affine import fold_affine
 from tflite_export.passes.fold_scale import fold_scale
 from tflite_export.passes.fuse_activation import fuse_activation
 from tflite_export.passes.fuse_padding import fuse_padding
+from tflite_export.passes.gentle_slopes import gentle_slopes
 from tflite_export.passes.lstm import bounded
 from tflite_export.passes.place_grids import place_grids
 from tflite_export.passes.quantize import quantize
@@ -26,10 +28,10 @@ FLOAT_PASSES = (
 )  # fmt: skip
 """Before grids are complete."""
 
-GRID_PASSES = (bounded, place_grids, requantize, drop_reshapes)
+GRID_PASSES = (bounded, place_grids, requantize, drop_reshapes, gentle_slopes)
 """Once every root has a grid."""
 
-INTEGER_PASSES = (fuse_padding, clamp_narrow)
+INTEGER_PASSES = (fuse_padding, clamp_narrow, drop_clamps)
 """On the integer graph."""
 
 FLOAT = sequence(*FLOAT_PASSES)

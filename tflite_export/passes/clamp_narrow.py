@@ -54,8 +54,14 @@ def _is_clamped(graph: Graph, k: int, low: int) -> bool:
     op = graph.ops[k]
     zero_point = _grid(graph, op.outputs[0]).zero_point[0]
     rectified = op.kind in CLAMPED or op.options.get("fused_activation_function") in CLAMPED
-    same = [_low(graph, t) == low for t in moved(graph, k)]
+    same = [_is_from(graph, t, low) for t in moved(graph, k)]
     return _is_inserted(graph, op) or (rectified and low <= zero_point) or (bool(same) and all(same))
+
+
+def _is_from(graph: Graph, t: int, low: int) -> bool:
+    """Whether what is moved begins at ``low``, or is a table without a lower code."""
+    data = graph.tensors[t].data
+    return _low(graph, t) == low if data is None else bool(data.min(initial=low) >= low)
 
 
 def _is_inserted(graph: Graph, op: Op) -> bool:

@@ -1,6 +1,7 @@
 """Float inputs and outputs for an integer graph: QUANTIZE behind the inputs, DEQUANTIZE in front of the outputs.
 
-Requires: an integer graph. Ensures: the chosen borders are float32; the integers between them are bit-identical.
+Requires: an integer graph. Ensures: the chosen borders are float32, but for token numbers, which stay int32; the
+integers between them are bit-identical.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,8 @@ def float_borders(inputs: bool, outputs: bool) -> Callable[[Graph], Graph]:
     def convert(graph: Graph) -> Graph:
         draft = Draft(graph)
         for position, t in enumerate(graph.inputs if inputs else ()):
+            if graph.tensors[t].quantization is None:
+                continue
             draft.inputs[position] = _float(draft, t, "float")
             draft.ops.insert(0, Op("QUANTIZE", (draft.inputs[position],), (t,)))
         made: dict[int, int] = {}

@@ -4,7 +4,8 @@ Some ops move numbers without rescaling them (``MOVERS``): in TFLite their input
 Known grids go forward to outputs without one, and backward to inputs without one that nothing else reads: rounding
 before a move is rounding behind it. Not so through AVERAGE_POOL_2D and RESIZE_BILINEAR, whose input may leave the range
 of its means. The output of a CONCATENATION, MAXIMUM or MINIMUM takes the grid of its inputs, or where they differ one
-that covers them all; a RELU's that of its input, on which zero and all positive levels lie.
+that covers them all; a RELU's that of its input, on which zero and all positive levels lie. A product with zeros and
+ones (``binary.py``) lies on the grid of the other factor.
 
 Requires: a float graph. Ensures: no rule above applies any more. Tolerance: none, float results are equal.
 """
@@ -15,13 +16,15 @@ import numpy as np
 
 from tflite_export.ir import Graph, Quantization
 from tflite_export.passes import lstm
+from tflite_export.passes.binary import switched
 from tflite_export.passes.draft import Draft, Links, rewrite
 
 JOINING = ("CONCATENATION", "MAXIMUM", "MINIMUM")
 """Ops that bring several tensors onto one grid."""
 
 BACKWARD = (
-    "RESHAPE", "PAD", "MAX_POOL_2D", "TRANSPOSE", "STRIDED_SLICE", "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", *JOINING,
+    "RESHAPE", "PAD", "MAX_POOL_2D", "TRANSPOSE", "STRIDED_SLICE", "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "GATHER",
+    *JOINING,
 )  # fmt: skip
 """Ops behind which rounding is the same as in front of them."""
 
@@ -44,7 +47,12 @@ def place_grids(graph: Graph) -> Graph:
 def moved(graph: Graph, k: int) -> list[int]:
     """The tensors that op ``k`` moves; none if it computes."""
     op = graph.ops[k]
-    return [t for t in op.inputs if graph.tensors[t].data is None] if op.kind in MOVERS else []
+    if op.kind == "GATHER":
+        return list(op.inputs[:1])  # the table; token numbers have no grid
+    if op.kind in MOVERS:
+        return [t for t in op.inputs if graph.tensors[t].data is None]
+    other = switched(graph, op)
+    return [] if other is None else [other]
 
 
 def affine_grid(low: float, high: float, bits: int = 8, power_of_two: bool = False) -> Quantization:
@@ -84,7 +92,7 @@ def _place(graph: Graph, links: Links, k: int) -> Graph | None:
         draft.change(op.outputs[0], quantization=_common(sources))
         return draft.graph()
     open_ends = [t for t in inputs if grids[t] is None and links.only_reader(t) is not None]
-    if target is None or op.kind not in BACKWARD:
+    if target is None or op.kind not in (*BACKWARD, "MUL"):
         return None
     open_ends = [t for t in open_ends if not _goes_round(graph, links, t) or (op.kind in WHOLE and target.bits == 8)]
     if not open_ends:

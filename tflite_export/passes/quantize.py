@@ -5,7 +5,7 @@
 
 A batch norm with a tiny gamma leaves a tiny ``s_w``, and then the bias needs more than 32 bits. Such a channel gets the
 smallest scale with which its bias stays below 2**30, and its weights, which no longer matter beside the bias, are
-rounded to it.
+rounded to it. Where all scales of a weight are powers of two, so is that one.
 
 Requires: every feature map has a grid, and ``MOVERS`` one on both sides. Ensures: an integer graph.
 Tolerance: rounding of feature maps to their grids, and of weights that had no grid.
@@ -21,7 +21,7 @@ from tflite_export.ir import Graph, Op, Quantization, Tensor
 from tflite_export.passes import lstm
 from tflite_export.passes.draft import Draft, remove_dead
 from tflite_export.passes.linear import CHANNEL_AXIS, along, codes_of, is_linear, operands, with_operands, with_scale
-from tflite_export.passes.place_grids import code_limits
+from tflite_export.passes.place_grids import code_limits, raised
 from tflite_export.passes.softmax_grid import SMALLEST_STEP
 from tflite_export.passes.weight_grids import covered
 
@@ -44,6 +44,8 @@ def quantize(graph: Graph) -> Graph:
             draft.ops[k] = lstm.integers(draft, op)
         elif op.kind in CHECKS:
             CHECKS[op.kind](graph, op)
+        if op.kind == "GATHER":
+            draft.ops[k] = replace(op, inputs=(*_shared(draft, made, [_table(graph, op)]), *op.inputs[1:]))
         if op.kind in ENCODED and graph.tensors[op.inputs[1]].data is not None:
             draft.ops[k] = replace(op, inputs=(op.inputs[0], draft.add(ENCODED[op.kind](graph, op))))
         if op.kind in ("ADD", "SUB") and is_wide(graph.tensors[op.outputs[0]]):
@@ -83,6 +85,8 @@ def _constants(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     needed = np.abs(offsets) / (step * (MAX_WIDE_BIAS if wide else MAX_BIAS))
     scale = np.broadcast_to(grid.scale, offsets.shape)
     if np.any(scale < needed):
+        if np.all(np.frexp(grid.scale)[0] == 0.5):
+            needed = raised(np.maximum(needed, np.finfo(np.float32).tiny).astype(np.float32))
         scale = np.maximum(scale, needed).astype(np.float32)
         codes = np.rint(np.asarray(weight.data, np.float64) / along(scale, len(weight.shape), axis))
         grid = with_scale(grid, scale, axis)
@@ -163,6 +167,14 @@ def _compared(graph: Graph, op: Op) -> Tensor:
     codes = np.clip(steps + grid.zero_point[0], low, high)
     dtype = "int16" if is_wide(x) else "int8"
     return replace(constant, dtype=dtype, data=codes.astype(dtype), quantization=grid)
+
+
+def _table(graph: Graph, op: Op) -> Tensor:
+    """The table of a GATHER in the type of what it delivers."""
+    table = graph.tensors[op.inputs[0]]
+    grid, dtype = _grid(table), "int16" if is_wide(table) else "int8"
+    steps = np.rint(np.asarray(table.data, np.float64) / float(grid.scale[0])) + grid.zero_point[0]
+    return replace(table, dtype=dtype, data=np.clip(steps, *code_limits(grid)).astype(dtype))
 
 
 def _slopes(graph: Graph, op: Op) -> Tensor:

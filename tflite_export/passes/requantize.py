@@ -1,7 +1,8 @@
 """Inserts QUANTIZE where an op that moves numbers has inputs on another grid than its output.
 
 The input is brought onto the grid of the output. What averages does so on the grid of its input, and the mean is
-brought over: a mean that fits the output may come of numbers that do not. So is a slice: that is fewer numbers.
+brought over: a mean that fits the output may come of numbers that do not. So is a slice: that is fewer numbers; and
+what is read from a table: that is constant.
 
 Requires: every tensor of numbers has a grid. Ensures: ``MOVERS`` have one grid on both sides.
 Tolerance: half a step of the grid of the output.
@@ -13,7 +14,7 @@ from tflite_export.ir import Graph, Op
 from tflite_export.passes.draft import Draft, Links, rewrite
 from tflite_export.passes.place_grids import AVERAGING, moved
 
-SHRINKING = {**dict.fromkeys(AVERAGING, "mean"), "STRIDED_SLICE": "slice"}
+SHRINKING = {**dict.fromkeys(AVERAGING, "mean"), "STRIDED_SLICE": "slice", "GATHER": "rows"}
 """Ops behind which the numbers are brought over, and what those are called before."""
 
 

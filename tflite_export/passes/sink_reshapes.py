@@ -17,6 +17,9 @@ from tflite_export.ir import Graph, Op
 from tflite_export.passes.draft import Draft, Links, rewrite
 from tflite_export.passes.fold_affine import is_affine
 
+MOST_AXES = 4
+"""Dimensions of tensors that every kernel broadcasts."""
+
 
 def sink_reshapes(graph: Graph) -> Graph:
     """The pass."""
@@ -37,8 +40,9 @@ def _sink(graph: Graph, links: Links, k: int) -> Graph | None:
         draft.ops[reader] = replace(behind, inputs=(x, *behind.inputs[1:]))
         del draft.ops[k]
         return draft.graph()
-    same_channels = graph.tensors[x].shape[-1:] == graph.tensors[y].shape[-1:]
-    if x not in links.maker or not same_channels or not _is_elementwise(graph, behind):
+    before, after = graph.tensors[x].shape, graph.tensors[y].shape
+    broadcasts = before[-1:] == after[-1:] and len(before) <= max(MOST_AXES, len(after))
+    if x not in links.maker or not broadcasts or not _is_elementwise(graph, behind):
         return None
     return _swapped(graph, k, reader)
 

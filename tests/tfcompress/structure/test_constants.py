@@ -6,9 +6,14 @@ import pytest
 from keras import layers
 
 import tfcompress as tfc
+from tfcompress.channel_switch import ChannelSwitch
 from tfcompress.structure.channels import Channels
 from tfcompress.structure.constants import constants
 from tfcompress.structure.trace import trace
+
+
+class Switch(ChannelSwitch):
+    """No training."""
 
 
 def known(*stack, shape=(6, 6, 2), given=None):
@@ -95,3 +100,18 @@ def test_a_closed_gate_makes_zero_of_anything():
     gate.build((None, 6, 6, 4))
     gate.mean.assign([0.5, 1.0, 1.0, 1e-6])
     np.testing.assert_allclose(known(gate), [-0.5, 0, 2, 0])
+
+
+def test_a_switch_is_closed_where_its_logit_is_a_constant_not_above_zero():
+    x = keras.Input((6, 6, 2))
+    features, logits = layers.Conv2D(4, 1, name="features"), layers.Dense(4, name="logits")
+    model = keras.Model(x, Switch()([features(x), logits(layers.GlobalAveragePooling2D()(x))]))
+    kernel = np.ones((1, 1, 2, 4), np.float32)
+    kernel[..., 3] = 0
+    features.set_weights([kernel, np.array([0, 0, 0, 5], np.float32)])
+    kernel = np.zeros((2, 4), np.float32)
+    kernel[:, 2] = 1
+    logits.set_weights([kernel, np.array([0, 1, 7, 1], np.float32)])
+    channels = Channels(trace(model))
+    np.testing.assert_array_equal(constants(channels)[channels.trace.outputs[0]], [0, np.nan, np.nan, 5])
+    assert (channels.numbers[channels.trace.outputs[0]] == channels.numbers[channels.trace.calls[1].outputs[0]]).all()

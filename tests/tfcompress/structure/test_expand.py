@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from tfcompress.compressed import Compressed, deployed
 from tfcompress.grid import Grid
+from tfcompress.layers import ChannelGate
 from tfcompress.structure.expand import expand
 from tfcompress.structure.replay import replay
 from tfcompress.structure.trace import trace
@@ -116,3 +117,16 @@ def test_merges_of_three_broadcast_on_the_way(kind: type) -> None:
     delivered = replay(found, dict(zip(found.inputs, arrays, strict=True)))(found.outputs[0])
     np.testing.assert_allclose(delivered, model(arrays), rtol=1e-5)
     assert all(len(call.inputs) <= 2 for call in found.calls)
+
+
+def test_a_composite_layer_becomes_the_calls_that_it_makes():
+    inputs = keras.Input((4, 4, 3))
+    features = layers.Conv2D(5, 3, name="conv")(inputs)
+    model = keras.Model(inputs, ChannelGate(units=2, open_share=0.5, name="gate")([features, inputs]))
+    opened = expand(trace(model))
+    parts = [call.path for call in opened.calls]
+    inside = ["pool", "hidden", "norm", "relu", "logits", "gate_switch/gates", "gate_switch"]
+    assert parts[1:] == ["conv", *[f"gate/{part}" for part in inside]]
+    assert opened.outputs == opened.calls[-1].outputs and opened.outputs[0].name == "gate"
+    x = np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_array_equal(replay(opened, {opened.inputs[0]: x})(opened.outputs[0]), model(x))

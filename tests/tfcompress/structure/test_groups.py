@@ -101,3 +101,13 @@ def test_a_linear_activation_behind_an_add_is_no_group_of_its_own():
     total = layers.Add(name="add")([layers.Dense(4, name="a")(inputs), inputs])
     found = groups(trace(keras.Model(inputs, layers.Activation("linear", name="l")(total))))
     assert [[c.path for c in g.members] for g in found] == [["x"], ["a"], ["add"]]
+
+
+@pytest.mark.parametrize(("dtype", "also", "heads"), [
+    ("int32", False, ["e"]), ("float32", False, ["e"]), ("float32", True, ["tokens", "e", "d"]),
+])  # fmt: skip
+def test_an_input_of_token_numbers_heads_no_group(dtype, also, heads):
+    tokens = keras.Input((4,), dtype=dtype, name="tokens")
+    rows = layers.Embedding(5, 2, name="e")(tokens)
+    outputs = [rows, layers.Dense(2, name="d")(tokens)] if also else [rows]
+    assert [group.head.path for group in groups(trace(keras.Model(tokens, outputs)))] == heads

@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 from tfcompress.structure import slots
-from tfcompress.structure.rebuild import SKIP, clone, rebuild
+from tfcompress.structure.rebuild import SKIP, Looking, clone, rebuild
 from tfcompress.structure.trace import trace
 
 
@@ -101,6 +101,13 @@ def test_layers_are_replaced_put_in_and_left_out():
         assert twin.get_layer("dense").bias is None
 
 
+def test_a_mask_that_nobody_gave_is_not_asked_of_the_new_layer():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.BatchNormalization(name="norm")(inputs))
+    twin = rebuild(model, lambda layer, path: layers.Rescaling(2.0, name="norm"))
+    np.testing.assert_array_equal(twin(np.ones((1, 4))), np.full((1, 4), 2.0))
+
+
 def test_appended_layer_serves_all_who_use_the_value_and_the_output():
     inputs = keras.Input((4,), name="x")
     first = layers.ReLU(name="relu")(inputs)
@@ -178,3 +185,17 @@ def test_layers_that_cannot_be_copied_are_named():
         ValueError, match=r"'grown' \(Grown\): its copy must have the same weights, \['parts.0', 'parts.1'"
     ):
         clone(grown)
+
+
+def test_a_layer_can_look_at_another_value_inside_of_and_across_nested_models():
+    inner = [keras.Input((4,)), layers.Dense(4, name="one"), layers.Dense(4, name="two")]
+    model = keras.Sequential(
+        [keras.Input((4,), name="in"), keras.Sequential(inner, name="box"), layers.Dense(4, name="end")]
+    )
+    places = {"box/one": "in", "box/two": "box/one", "end": "box/two"}
+    twin = rebuild(model, append=lambda name: Looking(layers.Subtract(), places[name]) if name in places else None)
+    assert type(twin).__name__ == "Functional" and type(twin.get_layer("box")).__name__ == "Functional"
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    one = model.get_layer("box").get_layer("one")(x) - x
+    two = model.get_layer("box").get_layer("two")(one) - one
+    np.testing.assert_allclose(twin(x), model.get_layer("end")(two) - two, atol=1e-6)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from tfcompress.layers import PowerOfTwoBatchNormalization
 from tfcompress.structure.relations import FOLLOWING, Unknown, follows
 from tfcompress.structure.trace import trace
 
@@ -23,6 +24,7 @@ def entries_of(layer, *shapes):
     ("layer", "shapes", "expected"),
     [
         (layers.BatchNormalization(), [(4, 4, 3)], [[0, 1, 2]]),
+        (PowerOfTwoBatchNormalization(), [(4, 4, 3)], [[0, 1, 2]]),
         (layers.DepthwiseConv2D(3, depth_multiplier=2), [(4, 4, 2)], [[0, 0, 1, 1]]),
         (layers.Concatenate(), [(4, 2), (4, 3)], [[0, 1, 2, 3, 4]]),
         (layers.Concatenate(axis=1), [(4, 2), (3, 2)], [[0, 1], [2, 3]]),
@@ -44,11 +46,12 @@ def test_entries_meet_where_channels_meet(layer, shapes, expected):
     ("layer", "reason"),
     [
         (layers.BatchNormalization(axis=1), "normalises axis 1"),
+        (PowerOfTwoBatchNormalization(axis=1), "normalises axis 1"),
         (layers.Activation("softmax"), "ends in softmax, which mixes channels"),
         (layers.Activation(lambda x: x), "an activation that is not of Keras"),
         (layers.ZeroPadding2D(data_format="channels_first"), "has channels on another axis"),
     ],
-    ids=["norm", "softmax", "lambda", "first"],
+    ids=["norm", "affine", "softmax", "lambda", "first"],
 )
 def test_layers_that_mix_channels_say_why(layer, reason):
     with pytest.raises(Unknown, match=reason):

@@ -104,6 +104,20 @@ def test_each_channel_is_clustered_alone():
         np.testing.assert_array_equal(together(x)[:, k], alone(x[:, k]))
 
 
+def test_entries_that_are_not_rounded_are_delivered_as_they_are():
+    """And own no grid, so that a transform which quantises may follow."""
+    x, entries = normal(12, 5), np.float32([-1.03, -0.2, 0.07, 0.9])
+    table = built(LookUpTable(4, rounded=False), x)
+    table.dictionary.assign(entries)
+    assert set(np.unique(table(x))) == set(entries) and table.grid(x) is None
+    assert not np.array_equal(np.unique(built(LookUpTable(4), x).kind.deployed(entries[None])), entries)
+    model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(5, name="d")])
+    small = tfc.compress(model, {"d": {"kernel": tfc.Chain([LookUpTable(4, rounded=False), tfc.MinMax()])}})
+    weight, grid = tfc.deployed(small.get_layer("d"), "kernel")
+    np.testing.assert_array_equal(grid.decode(grid.encode(weight)), weight)
+    assert all(len(np.unique(column)) <= 4 for column in weight.T)
+
+
 def test_calibration_runs_k_means_until_it_settles():
     x = normal(400)
     transform = built(LookUpTable(8), x)
@@ -214,6 +228,7 @@ def test_eight_steps_in_one_execution_make_the_same_dictionaries():
         ({"size": 1}, "`size` must be from 2 to 256"),
         ({"values": "binary", "sparsity": 0.5}, "`zero` and `sparsity` need a 0"),
         ({"sparsity": 1.0}, "`target_sparsity`"),
+        ({"values": [0, 1], "rounded": False}, "`rounded=False` goes with values='free'"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):

@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from from_keras.helpers import Fixed, assert_lowers, kinds, model_of
+from tfcompress.pass_through import PassThrough
 from tfcompress.structure.groups import IDENTITY
 from tfcompress.transform import Transform
 from tflite_export.from_keras import lower
@@ -17,6 +18,7 @@ ARGUMENTS = {
     layers.Identity: (),
     layers.RandomFlip: (),
     layers.RandomTranslation: (0.1, 0.1),
+    PassThrough: (),
 }
 
 
@@ -77,8 +79,8 @@ def test_an_input_of_unknown_size_is_refused() -> None:
 
 def test_only_the_input_of_unknown_size_is_named() -> None:
     x = keras.Input((None, None, 3), name="x")
-    y = layers.UnitNormalization(name="odd")(layers.Conv2D(2, 1, name="fine")(x))
-    with pytest.raises(ValueError, match=r"(?s)x \(InputLayer\).*odd \(UnitNormalization\)") as error:
+    y = layers.GroupNormalization(1, name="odd")(layers.Conv2D(2, 1, name="fine")(x))
+    with pytest.raises(ValueError, match=r"(?s)x \(InputLayer\).*odd \(GroupNormalization\)") as error:
         lower(keras.Model(x, y))
     assert "fine" not in str(error.value)
 

@@ -3,13 +3,18 @@
 import json
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
 from from_keras.helpers import Fixed, assert_lowers, kinds, model_of, scramble
+from tfcompress import LSQ, MinMax, calibrate, compress, deployed, strip
 from tfcompress.compressed import Compressed
 from tfcompress.version import __version__
-from tflite_export.from_keras import LOWERINGS, lower
+from tflite_export.convert import convert, convert_float
+from tflite_export.flatbuffer import read
+from tflite_export.from_keras import LOWERINGS, Builder, Unsupported, lower
+from tflite_export.interpreter import Interpreter
 
 
 class MyDense(layers.Dense):
@@ -45,7 +50,7 @@ def test_a_sequential_model_names_its_output_after_the_last_layer() -> None:
 
 def test_one_error_names_every_offending_layer() -> None:
     stack = [
-        layers.UnitNormalization(name="unit"),
+        layers.GroupNormalization(1, name="unit"),
         layers.Conv2D(2, 1, name="fine"),
         layers.ReLU(threshold=3.0, name="odd"),
         MyDense(3, name="mine"),
@@ -54,7 +59,7 @@ def test_one_error_names_every_offending_layer() -> None:
     with pytest.raises(ValueError) as error:
         lower(model_of(*stack, shape=(2, 2, 2)))
     message = str(error.value)
-    assert "unit (UnitNormalization): no lowering for this type" in message
+    assert "unit (GroupNormalization): no lowering for this type" in message
     assert "odd (ReLU): threshold=3.0" in message
     assert "mine (MyDense): no lowering for this type, a subclass of Dense" in message
     assert "last (Activation): activation 'softplus'" in message
@@ -109,3 +114,65 @@ def test_the_metadata_says_what_was_asked_for() -> None:
         "tfcompress": __version__,
         "layers": {"d": {"kernel": {"bits": 4}}, model.layers[-1].name: {"output": {"bits": 6}}},
     }
+
+
+class Clipped(layers.Layer):
+    """relu(x W), a layer of a user's own."""
+
+    def build(self, shape) -> None:
+        self.kernel = self.add_weight(shape=(shape[-1], 3), name="kernel")
+
+    def call(self, x):
+        return keras.ops.relu(x @ self.kernel)
+
+
+def clipped(builder: Builder, call, x: int) -> int:
+    name = call.outputs[0].name
+    kernel = builder.weight(call, "kernel", channel_axis=0, layout=lambda w: w.T)
+    bias = builder.constant(f"{name}/bias", np.zeros(3, np.float32))
+    options = {"fused_activation_function": "NONE", "weights_format": "DEFAULT", "keep_num_dims": False}
+    y = builder.emit("FULLY_CONNECTED", (x, kernel, bias), f"{name}/linear", (1, 3), **options)
+    return builder.emit("RELU", (y,), name, (1, 3))
+
+
+def test_a_layer_of_the_users_own_is_lowered_by_the_users_function() -> None:
+    model = keras.Sequential([keras.Input((4,)), Clipped(name="mine"), layers.Dense(2, name="head")])
+    small = compress(model, {"mine": {"kernel": LSQ(bits=4), "output": MinMax(bits=8)}})
+    x = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
+    calibrate(small, x)
+    blob = convert(small, x, lowerings={Clipped: clipped})
+    graph = read(blob)
+    assert kinds(graph) == ["FULLY_CONNECTED", "FULLY_CONNECTED"]  # the RELU was fused as ours are
+    (codes,) = [t.data for t in graph.tensors if t.name == "mine/kernel"]
+    wanted, grid = deployed(small.get_layer("mine"), "kernel")
+    np.testing.assert_array_equal(codes, grid.encode(wanted).T)
+    assert np.abs(codes).max() <= 7
+    floats = Interpreter(model_content=convert_float(small, lowerings={Clipped: clipped})).predict(x)
+    np.testing.assert_allclose(floats, strip(small)(x), atol=1e-6)
+
+
+def test_without_a_lowering_the_error_says_how_to_hand_one_over() -> None:
+    with pytest.raises(ValueError, match=r"mine \(Clipped\): no lowering") as error:
+        lower(keras.Sequential([keras.Input((4,)), Clipped(name="mine")]))
+    assert "lowerings={MyLayer: function}" in str(error.value)
+
+
+def test_a_function_of_the_users_own_comes_before_the_table() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="d")])
+    assert kinds(lower(model, {layers.Dense: clipped})) == ["FULLY_CONNECTED", "RELU"]
+
+
+def test_its_objections_are_listed_with_the_others() -> None:
+    def refuse(builder: Builder, call, x: int) -> int:
+        raise Unsupported("too wild; supported is tame")
+
+    model = keras.Sequential([keras.Input((4,)), Clipped(name="mine"), MyDense(3, name="other")])
+    with pytest.raises(ValueError, match="mine .*too wild") as error:
+        lower(model, {Clipped: refuse})
+    assert "other (MyDense)" in str(error.value)
+
+
+@pytest.mark.parametrize("lowerings", [{"Clipped": clipped}, {Clipped: "clipped"}, {int: clipped}])
+def test_lowerings_that_are_no_such_thing_are_refused(lowerings) -> None:
+    with pytest.raises(ValueError, match="`lowerings` must be a dict of layer class"):
+        lower(keras.Sequential([keras.Input((4,)), layers.Dense(3)]), lowerings)

@@ -25,6 +25,11 @@ def test_lines_repeat_their_steps() -> None:
     assert kinds(graph) == ["RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "RESHAPE"]
 
 
+def test_a_vector_becomes_a_line_of_itself() -> None:
+    graph = assert_lowers(model_of(layers.RepeatVector(5), shape=(3,)))
+    assert "RESIZE_NEAREST_NEIGHBOR" in kinds(graph) and graph.tensors[graph.outputs[0]].shape == (1, 5, 3)
+
+
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [

@@ -26,6 +26,7 @@ APART = [
     ("SOFTMAX", [real("x", 1, 3)], real("y", 1, 3), {"beta": 1.0}),
     ("PACK", [real("x", 1, 3), real("z", 1, 3)], real("y", 1, 2, 3), {"axis": 1}),
     ("STRIDED_SLICE", [real("x", 1, 3), whole(0, 1), whole(1, 2), whole(1, 1)], real("y", 1, 1), OPEN),
+    ("GATHER", [real("x", 1, 3, 2), whole(2, 0)], real("y", 1, 2, 2), {"axis": 1}),
 ]
 MIXED = [
     ("MEAN", [real("x", 1, 3), whole(0)], real("y", 3), {}),
@@ -38,6 +39,7 @@ MIXED = [
     ("RELU", [real("x", 2, 3)], real("y", 2, 3), {}),
     ("PACK", [real("x", 1, 3), real("z", 1, 3)], real("y", 2, 1, 3), {"axis": 0}),
     ("STRIDED_SLICE", [real("x", 1, 3), whole(0, 1), whole(1, 2), whole(1, 1)], real("y", 1, 1), {}),
+    ("GATHER", [real("x", 1, 3), whole(0)], real("y", 1, 3), {"axis": 0}),
 ]
 
 

@@ -51,6 +51,20 @@ def test_a_tiny_step_is_widened_until_its_bias_fits() -> None:
     np.testing.assert_allclose(bias.data * bias.quantization.scale.astype(np.float64), [3.0, -3.0], rtol=1e-6)
 
 
+def test_a_step_that_is_a_power_of_two_is_widened_to_a_power_of_two() -> None:
+    chart = Chart()
+    scales = np.array([2.0**-40, 2.0**-40, 0.25], np.float32)
+    steps = Quantization(scales, np.zeros(3, np.int64), bits=7)
+    codes = np.array([[1, 64], [1, 64], [2, -4]])
+    bias = [3.0, 0.001, -3.0]
+    after = quantize(chart.graph(dense(chart, codes * scales[:, None], bias, steps, grid(2.0**-7))))
+    weight, found = of(after, 0, 1), of(after, 0, 2)
+    np.testing.assert_array_equal(np.frexp(weight.quantization.scale)[0], 0.5)
+    np.testing.assert_array_equal(np.log2(weight.quantization.scale), [-21, -32, -2])  # 3 * 2**7 / 2**30, rounded up
+    np.testing.assert_array_equal(weight.data, [[0, 0], [0, 0], [2, -4]])
+    np.testing.assert_allclose(found.data * found.quantization.scale.astype(np.float64), bias, rtol=1e-6)
+
+
 def test_a_bias_that_moves_the_output_by_its_rounding_is_warned_of() -> None:
     chart = Chart()
     y = dense(chart, np.array([[3.0]]), [0.9], grid(1.0, bits=4), grid(2.0))

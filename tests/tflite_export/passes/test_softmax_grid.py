@@ -33,3 +33,16 @@ def test_a_sigmoid_has_the_same_grid() -> None:
     chart = Chart()
     after = softmax_grid(chart.graph(chart.op("LOGISTIC", chart.input(3))))
     assert of(after, 0, -1).quantization == grid(1 / 256, -128)
+
+
+def test_vectors_of_length_one_have_a_signed_one() -> None:
+    chart = Chart()
+    after = softmax_grid(chart.graph(chart.op("L2_NORMALIZATION", chart.input(3))))
+    assert of(after, 0, -1).quantization == grid(1 / 128, 0)
+
+
+def test_a_tanh_has_the_grid_of_the_specification_unless_another_was_trained() -> None:
+    chart = Chart()
+    x = chart.input(3)
+    after = softmax_grid(chart.graph(chart.op("TANH", x), chart.op("TANH", x, grid=grid(0.001, 3))))
+    assert [of(after, k, -1).quantization for k in (0, 1)] == [grid(1 / 128, 0), grid(0.001, 3)]

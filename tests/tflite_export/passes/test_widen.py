@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from passes.helpers import Chart, grid
+from passes.helpers import Chart, grid, kinds, of
 from tflite_export.passes.softmax_grid import softmax_grid
 from tflite_export.passes.widen import check_trained, prescribed, widen
 
@@ -21,6 +21,30 @@ def test_ops_without_a_kernel_are_all_named() -> None:
     graph = chart.graph(chart.op("ELU", chart.op("HARD_SWISH", chart.input(4))))
     with pytest.raises(ValueError, match=r"'t1' \(HARD_SWISH\), 't2' \(ELU\).*activation_type='int8'"):
         widen(graph)
+
+
+def test_a_kernel_that_does_not_compute_its_function_is_named_with_the_reason() -> None:
+    chart = Chart()
+    with pytest.raises(ValueError, match=r"'t1' \(RSQRT, whose int16 kernel draws straight lines.*int8"):
+        widen(chart.graph(chart.op("RSQRT", chart.input(4))))
+
+
+def test_states_of_recurrent_layers_get_the_step_of_int16_and_are_not_taken_for_trained_ones() -> None:
+    chart = Chart()
+    state = chart.op("ADD", chart.input(4), chart.input(4), grid=grid(1 / 128))
+    graph = chart.graph(chart.op("MUL", chart.op("TANH", state, grid=grid(1 / 128)), state))
+    check_trained(graph, "int16")
+    assert [t.quantization for t in widen(graph).tensors] == [None, None, prescribed(), prescribed(), None]
+    moved = chart.graph(chart.reshape(state, 1, 2, 2, grid=grid(1 / 128)))
+    with pytest.raises(ValueError, match=r"'t6' \(8 bits\)"):
+        check_trained(moved, "int16")
+
+
+def test_a_grid_that_was_trained_behind_a_tanh_is_reached_from_the_one_that_its_kernel_delivers() -> None:
+    chart = Chart()
+    graph = widen(chart.graph(chart.op("TANH", chart.input(4), grid=grid(0.001, bits=16))))
+    assert kinds(graph) == ["TANH", "RESHAPE"] and of(graph, 0, -1).quantization == prescribed()
+    assert of(graph, 1, -1).quantization == grid(0.001, bits=16)
 
 
 @pytest.mark.parametrize(("bits", "activation_type"), [(8, "int16"), (4, "int16"), (16, "int8"), (15, "int8")])

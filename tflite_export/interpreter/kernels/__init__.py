@@ -13,8 +13,10 @@ from tflite_export.interpreter.kernels import (
     exp,
     expand_dims,
     fully_connected,
+    gather,
     gelu,
     hard_swish,
+    l2_normalization,
     leaky_relu,
     logistic,
     max_pool_2d,
@@ -50,7 +52,10 @@ from tflite_export.interpreter.kernels import (
 from tflite_export.interpreter.operands import Kernel
 from tflite_export.ir import Op, Tensor
 
-KERNELS: dict[str, Callable[[Op, Sequence[Tensor]], Kernel]] = {
+Prepare = Callable[[Op, Sequence[Tensor]], Kernel]
+"""``prepare(op, tensors)`` checks an op and makes its kernel."""
+
+KERNELS: dict[str, Prepare] = {
     "ADD": add.prepare,
     "AVERAGE_POOL_2D": average_pool_2d.prepare,
     "CONCATENATION": concatenation.prepare,
@@ -61,8 +66,10 @@ KERNELS: dict[str, Callable[[Op, Sequence[Tensor]], Kernel]] = {
     "EXP": exp.prepare,
     "EXPAND_DIMS": expand_dims.prepare,
     "FULLY_CONNECTED": fully_connected.prepare,
+    "GATHER": gather.prepare,
     "GELU": gelu.prepare,
     "HARD_SWISH": hard_swish.prepare,
+    "L2_NORMALIZATION": l2_normalization.prepare,
     "LEAKY_RELU": leaky_relu.prepare,
     "LOGISTIC": logistic.prepare,
     "MAXIMUM": maximum.prepare,

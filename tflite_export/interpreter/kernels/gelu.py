@@ -1,4 +1,4 @@
-r"""GELU: ``x * Phi(x)`` with the normal distribution ``Phi``, or its approximation by tanh. int8: a table.
+r"""GELU: ``x * Phi(x)`` with the normal distribution ``Phi``, or its approximation by tanh. Integers: a table.
 
     exact          y = x / 2 * erfc(-x / sqrt(2))
     approximate    y = x / 2 * (1 + tanh(sqrt(2 / pi) * x * (1 + 0.044715 x**2)))
@@ -14,7 +14,7 @@ import numpy as np
 
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.elementwise import looked_up
-from tflite_export.interpreter.operands import Kernel, common_type
+from tflite_export.interpreter.operands import WIDE, Kernel, common_type
 from tflite_export.interpreter.tables import float_table
 from tflite_export.ir import Op, Tensor
 
@@ -23,9 +23,9 @@ SLOPE, ROOT_OF_HALF = np.float32(math.sqrt(2 / math.pi)), np.float32(math.sqrt(0
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32 or int8."""
+    """Float32, int8 or int16."""
     function = _by_tanh if op.options.get("approximate", False) else _exact
-    if common_type(op, tensors, 0) == "int8":
+    if common_type(op, tensors, 0, types=WIDE) != "float32":
         return looked_up(float_table(op, tensors, function))
     return lambda x: (function(x),)
 

@@ -34,12 +34,7 @@ def _table(op: Op, tensors: Sequence[Tensor]) -> np.ndarray:
 
 
 def _wide_table(op: Op, tensors: Sequence[Tensor]) -> np.ndarray:
-    scale, y = affine(op, required(op, tensors, 0))[0], output(op, tensors)
-    if affine(op, y)[0] != np.float32(1 / 32768):
-        refuse(op, y, f"the scale must be 1/32768. Received: {affine(op, y)[0]}")
-    if float(scale) * 4096 * 3 >= 2**15:
-        refuse(op, required(op, tensors, 0), f"the scale must be below 2.66. Received: {scale}")
-    return sigmoid16.logistic(every_code("int16"), scale)
+    return sigmoid16.logistic(every_code("int16"), sigmoid16.input_scale(op, tensors))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
     i * s,  or (i + 1/2) * s - 1/2 with ``half_pixel_centers``;   s = in / out, or (in - 1) / (out - 1) with
     ``align_corners``
 
-int8: places in units of 2**-10, so weights in 2**-20; the sum of weighted codes is rounded half away from zero.
+Integers: places in units of 2**-10, so weights in 2**-20; the sum of weighted codes is rounded half away from zero.
 
 Source: TensorFlow Lite, ``reference_ops::ResizeBilinear`` and ``ResizeBilinearInteger``. Differs from it by refusing
 two different grids.
@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tflite_export.interpreter.operands import Kernel, common_type, same_grid
+from tflite_export.interpreter.operands import WIDE, Kernel, common_type, same_grid
 from tflite_export.interpreter.resizing import Axis, axes
-from tflite_export.ir import Op, Tensor
+from tflite_export.ir import STORAGE, Op, Tensor
 
 UNIT_BITS = 10
 UNIT = 1 << UNIT_BITS
@@ -31,16 +31,18 @@ class Taps(NamedTuple):
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32 or int8."""
+    """Float32, int8 or int16."""
     same_grid(op, tensors, 0)
-    if common_type(op, tensors, 0) == "float32":
+    dtype = STORAGE[common_type(op, tensors, 0, types=WIDE)]
+    if dtype is np.float32:
         float_rows, float_columns = (_float(axis) for axis in axes(op, tensors))
         return lambda x, _size: (_mixed(x, float_rows, float_columns, np.float32(1)),)
     rows, columns = (_integer(axis) for axis in axes(op, tensors))
+    wide = np.int32 if dtype is np.int8 else np.int64
 
     def run(x: np.ndarray, _size: np.ndarray) -> tuple[np.ndarray]:
-        total = _mixed(x.astype(np.int32), rows, columns, UNIT)
-        return ((np.sign(total) * ((np.abs(total) + UNIT * UNIT // 2) >> 2 * UNIT_BITS)).astype(np.int8),)
+        total = _mixed(x.astype(wide), rows, columns, UNIT)
+        return ((np.sign(total) * ((np.abs(total) + UNIT * UNIT // 2) >> 2 * UNIT_BITS)).astype(dtype),)
 
     return run
 

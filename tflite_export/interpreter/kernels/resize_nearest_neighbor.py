@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_export.interpreter.arithmetic import round_half_away
-from tflite_export.interpreter.operands import Kernel, common_type, same_grid
+from tflite_export.interpreter.operands import WIDE, Kernel, common_type, same_grid
 from tflite_export.interpreter.resizing import Axis, axes
 from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32 or int8."""
-    common_type(op, tensors, 0)
+    """Float32, int8 or int16."""
+    common_type(op, tensors, 0, types=WIDE)
     same_grid(op, tensors, 0)
     rows, columns = (_sources(axis) for axis in axes(op, tensors))
     return lambda x, _size: (np.ascontiguousarray(x[:, rows][:, :, columns]),)

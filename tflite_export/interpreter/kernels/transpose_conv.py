@@ -4,7 +4,7 @@
 
 ``p`` and ``q`` are the padding with which a convolution of that stride would lead from ``y`` to ``x``. int8:
 ``y = clip(MBQM(sum((x - Zx) * w) + b, Sx * Sw[o] / Sy) + Zy)``, the real multiplier in float64. The inputs are the
-constant shape of the output, the filters, ``x`` and the bias.
+constant shape of the output, the filters, ``x`` and the bias. int16: as CONV_2D has it.
 
 Source: TensorFlow Lite, ``reference_integer_ops::TransposeConv``. Differs from it in the order of the (exact) sum.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from tflite_export.interpreter import fused
 from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.operands import (
+    WIDE,
     Kernel,
     activation,
     affine,
@@ -27,20 +28,20 @@ from tflite_export.interpreter.operands import (
     refuse,
     required,
 )
-from tflite_export.interpreter.product import ExactProduct
-from tflite_export.interpreter.weighted import rescale, weights
+from tflite_export.interpreter.product import ExactProduct, WideProduct
+from tflite_export.interpreter.weighted import rescale, rescale_wide, weights, wide_bias
 from tflite_export.interpreter.windows import Windows, windows
 from tflite_export.ir import Op, Tensor
 
-TYPES = {"float32": ("float32",), "int8": ("int8",)}
+TYPES = {"float32": ("float32",), "int8": ("int8",), "int16": ("int8",)}
 """Type of the input -> the types of its filters."""
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32, or int8 with int8 filters."""
+    """Float32, or int8 or int16 with int8 filters."""
     shape, y, _ = integers(op, tensors, 0), output(op, tensors), required(op, tensors, 2)
     straight = replace(op, inputs=(op.inputs[2], op.inputs[1], *op.inputs[3:]))
-    dtype, x = common_type(straight, tensors, 0), required(straight, tensors, 0)
+    dtype, x = common_type(straight, tensors, 0, types=WIDE), required(straight, tensors, 0)
     filters = weights(straight, tensors, 4, TYPES)
     channels, height, width, depth = filters.shape
     slide = windows(straight, y, (height, width))
@@ -51,7 +52,11 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
         return _float(_Scatter(slide, filters.shape, y.shape), filters, activation(op, tensors))
     if operand(straight, tensors, 2) is None:
         refuse(op, x, "a quantised transposed convolution must have a bias. Add one of zeros")
+    if dtype == "int16" and wide_bias(straight, tensors, channels).dtype == np.int64:
+        return _int16(_Scatter(slide, filters.shape, y.shape), filters, rescale_wide(straight, tensors, channels))
     rule = rescale(straight, tensors, np.zeros(channels, np.int64))
+    if dtype == "int16":
+        return _int16(_Scatter(slide, filters.shape, y.shape), filters, rule)
     return _int8(_Scatter(slide, filters.shape, y.shape), filters, affine(op, x)[1], rule)
 
 
@@ -100,5 +105,20 @@ def _int8(scatter: _Scatter, filters: np.ndarray, zero_point: int, rule: fused.R
         y = np.empty(total.shape, np.int8)
         fused.requantize(total.reshape(-1, len(filters)), rule, y.reshape(-1, len(filters)))
         return (y,)
+
+    return run
+
+
+def _int16(scatter: _Scatter, filters: np.ndarray, rule: fused.Rescale | fused.WideRescale) -> Kernel:
+    product = WideProduct(filters.reshape(-1, filters.shape[3]).T)
+
+    def run(_shape: np.ndarray, _filters: np.ndarray, x: np.ndarray, _bias: np.ndarray) -> tuple[np.ndarray]:
+        total = scatter(x, product, np.float64).reshape(-1, len(filters))
+        y = np.empty(total.shape, np.int16)
+        if isinstance(rule, fused.WideRescale):
+            fused.requantize_wide(total, rule, y)
+        else:
+            fused.requantize(total.astype(np.int64).astype(np.int32), rule, y)
+        return (y.reshape(-1, *scatter.output[1:]),)
 
     return run

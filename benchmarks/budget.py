@@ -1,0 +1,189 @@
+"""Bit operations of Fashion-MNIST: budgets that training spends, beside the same widths everywhere.
+
+    python benchmarks/budget.py [--images=15000] [--seeds=1,2,3] [--only=<regular expression>]
+
+Budgets are shares of the bit operations of the float network, 32 x 32 bits a multiplication; pixels have 8 bits. All
+rows start from the same float networks and have the same six epochs (see ``fashion.py``):
+
+    DifferentiableBits    widths of kernels and maps, and gates for channels, learned by ``Budget``
+    BayesianBits          2, 4 or 8 bits by gates, otherwise the same
+    bits only             DifferentiableBits without gates for channels
+    uniform               LSQ of one width for all kernels and one for all maps: of all pairs within the budget the one
+                          that costs most, of equal ones the more even one
+    prune, then quantise  half of the epochs for weights behind ``remove_channels``, with the share of channels in each
+                          layer by kernel norms that uniform 4 x 4 (2 x 2 for the tightest) leaves affordable; then LSQ
+
+Each finished run is kept in ``results/budget.json``, and not made again.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import fashion
+import keras
+import numpy as np
+import record
+
+import tfcompress as tfc
+from tflite_export.files import write_atomically
+
+NAME = "budget"
+PACKAGES = ("tensorflow", "keras", "numpy")
+SHARES = (0.01, 0.005, 0.0025)
+PRUNED = ("conv0", "conv1", "conv2", "fc0")
+GATES = {"kl": 0.0, "speed": 200.0, "layers": "conv.*"}
+
+
+def limit(share: float) -> float:
+    """The budget."""
+    return share * tfc.costs.bops(fashion.network())
+
+
+def learned(transform: tfc.Transform, of: fashion.Data, seed: int, share: float, gates: bool) -> keras.Model:
+    """Widths, and channels if there are gates, within the budget."""
+    small = fashion.compressed(of, seed, {".*": {"kernel": transform, "output": transform}})
+    if gates:
+        small = tfc.edits.insert_bottlenecks(small, seed=seed, **GATES)
+    fashion.fine_tuned(small, of, seed, [tfc.callbacks.Budget(limit(share))])
+    return tfc.edits.remove_channels(small) if gates else small
+
+
+def pair(model: keras.Model, share: float) -> tuple[int, int]:
+    """Widths of kernels and of maps: the dearest pair within the budget."""
+    base = {row.path: row for row in tfc.costs.Facts(model).rows({}, np.zeros(10**5, bool))}
+    found = []
+    for kernel, feature in itertools.product(range(2, 9), repeat=2):
+        cost = sum(row.macs * kernel * (8 if path.startswith("conv0") else feature) for path, row in base.items())
+        if cost <= limit(share):
+            found.append((cost, -abs(kernel - feature), kernel, feature))
+    if not found:
+        raise ValueError(f"No pair of widths is within {share:.2%}. Received: {model.name}. Prune channels first.")
+    return max(found)[2:]
+
+
+def rules(kernel: int, feature: int) -> dict[str, Any]:
+    """LSQ everywhere; pixels keep 8 bits."""
+    return {".*": {"kernel": tfc.LSQ(kernel), "output": tfc.LSQ(feature)}, "image": {"output": tfc.LSQ(8)}}
+
+
+def uniform(of: fashion.Data, seed: int, share: float) -> keras.Model:
+    """One width for kernels, one for maps."""
+    model = fashion.float_network(of, seed)
+    return fashion.fine_tuned(fashion.compressed(of, seed, rules(*pair(model, share))), of, seed)
+
+
+def pruned(model: keras.Model, share: float) -> keras.Model:
+    """Without the channels of small kernels: the same share in every layer, by the budget at 4 or 2 bits."""
+    bits = 4 if share > 0.003 else 2
+    for kept in np.arange(1.0, 0.05, -0.01):
+        keep = {}
+        for name in PRUNED:
+            kernel = keras.ops.convert_to_numpy(model.get_layer(name).kernel)
+            norms = np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1))))
+            keep[name] = np.sort(np.argsort(-norms)[: max(1, round(kept * len(norms)))])
+        small = tfc.edits.remove_channels(model, keep)
+        if tfc.costs.macs(small) * bits * bits * 1.04 <= limit(share):  # pixels of 8 bits: four percent
+            return small
+    raise ValueError(f"No share of channels is within {share:.2%}.")
+
+
+def prune_then_quantize(of: fashion.Data, seed: int, share: float) -> keras.Model:
+    """Channels first, three epochs, then widths, three epochs."""
+    small = pruned(fashion.float_network(of, seed), share)
+    half = fashion.EPOCHS // 2
+    rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(of[0]), half))
+    fashion.fit(small, of, 100 + seed, rate, half)
+    low = tfc.compress(small, rules(*pair(small, share)))
+    tfc.calibrate(low, of[0][:512])
+    rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(of[0]), half))
+    return fashion.fit(low, of, 200 + seed, rate, half)
+
+
+ROWS: dict[str, Callable[[fashion.Data, int, float], keras.Model]] = {
+    "DifferentiableBits": lambda of, seed, share: learned(tfc.DifferentiableBits(), of, seed, share, gates=True),
+    "DifferentiableBits, bits only": lambda of, seed, share: learned(tfc.DifferentiableBits(), of, seed, share, False),
+    "BayesianBits": lambda of, seed, share: learned(tfc.BayesianBits(prune=False, seed=seed), of, seed, share, True),
+    "uniform": uniform,
+    "prune, then quantise": prune_then_quantize,
+}
+
+
+def jobs() -> dict[str, tuple[str, float]]:
+    """Name -> kind of row and share of the float network's bit operations."""
+    pairs = itertools.product(SHARES, ROWS)
+    return {f"{kind}, {share:.2%}": (kind, share) for share, kind in pairs if (kind, share) != ("uniform", SHARES[-1])}
+
+
+def run(job: str, of: fashion.Data, seed: int) -> dict[str, Any]:
+    """Trains and scores one row."""
+    kind, share = jobs()[job]
+    model = ROWS[kind](of, seed, share)
+    facts = tfc.costs.Facts(model)
+    spent = tfc.costs.bops(model)
+    widths = [row.weight_bits for row in facts.rows(facts.widths(), facts.gone())]
+    return {
+        **fashion.scores(model, of),
+        "bops": spent,
+        "of_budget": round(spent / limit(share), 4),
+        "widths": [int(bits) for bits in widths],
+        "map_widths": [int(row.input_bits) for row in facts.rows(facts.widths(), facts.gone())],
+        "channels": {k.call.path: int(k.call.outputs[0].shape[-1]) for k in facts.kernels},
+        "macs": tfc.costs.macs(model),
+    }
+
+
+def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One line a row: mean and spread over the seeds."""
+    lines = []
+    for job in jobs():
+        found = [done[job] for done in runs.values() if job in done]
+        if found:
+            accuracies = [one["accuracy"] for one in found]
+            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
+            lines.append(
+                {
+                    "row": job,
+                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
+                    "of the budget": f"{100 * np.mean([one['of_budget'] for one in found]):.0f} %",
+                    "MACs": f"{np.mean([one['macs'] for one in found]) / 1e6:.2f} M",
+                    "kernel bits": "/".join(map(str, found[0]["widths"])),
+                    "input bits": "/".join(map(str, found[0]["map_widths"])),
+                    "seeds": str(len(found)),
+                }
+            )
+    return lines
+
+
+def main() -> None:
+    """Runs what is missing, keeps each finished run, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=15_000, help="training images")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
+    options = parser.parse_args()
+    name = NAME if options.images == 15_000 else f"{NAME}_{options.images}"
+    file = record.RESULTS / f"{name}.json"
+    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
+    of = fashion.data(options.images)
+    for seed in map(int, options.seeds.split(",")):
+        done = runs.setdefault(str(seed), {})
+        for job in jobs():
+            if job not in done and re.fullmatch(options.only, job):
+                keras.backend.clear_session()
+                done[job] = run(job, of, seed)
+                print(f"seed {seed}  {job}: {done[job]['accuracy']} %, {done[job]['of_budget']:.0%}", flush=True)
+                settings = record.settings(PACKAGES, images=options.images, epochs=fashion.EPOCHS, seeds=options.seeds)
+                content = {"settings": settings, "table": table(runs), "runs": runs}
+                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
+    record.show(table(runs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Channel gates on Fashion-MNIST, against networks that are narrower for every input, by what is really multiplied.
+
+``fashion-resnet``: a 3x3 convolution of 16 channels and max pooling; two residual blocks of 16 channels at 14 x 14; a
+1x1 convolution to 32 channels and max pooling; two residual blocks of 32 channels at 7 x 7; global average pooling;
+dense 10. A block is a 3x3 convolution to twice its channels, batch norm, ReLU, a 3x3 convolution back, batch norm. A
+static row makes the inside of all blocks narrower by a factor; a gated row has a gate behind the first convolution of
+each block, which looks at what goes into the block. ``fashion.py`` says more about the data.
+
+All rows train alike: Adam 3e-3 with one cosine to zero, 16 epochs. Batch-shaping fades, and the price of open channels
+rises, from the first sixteenth of the steps to the ninth. Accuracy is that of the int8 .tflite file on
+the 10,000 test images; multiply-accumulates are those that the interpreter executed when it left out what gates switch
+off, on the first 2,000 of them. The control has gates without batch-shaping.
+
+    python benchmarks/channel_gates.py [--images=15000] [--epochs=16] [--seeds=1,2,3] [--only=<regular expression>]
+
+Each finished run is kept in ``results/channel_gates.json``, and not made again.
+"""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import fashion
+import keras
+import numpy as np
+import record
+from keras import layers
+
+import tfcompress as tfc
+import tflite_export as tfe
+from tflite_export.files import write_atomically
+
+NAME = "channel_gates"
+PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert")
+IMAGES, EPOCHS, RATE, COUNTED = 15_000, 16, 3e-3, 2_000
+WIDTHS = (0.25, 0.375, 0.5, 0.75, 1.0)
+PRICES = (0.1, 0.2, 0.4, 0.8)
+"""Of the open channels of one gate; there are four gates."""
+
+SHAPING = 0.75
+
+
+def network(width: float = 1.0) -> keras.Model:
+    """``fashion-resnet``, not trained, its blocks narrower by a factor inside."""
+
+    def conv(x: Any, filters: int, size: int, name: str) -> Any:
+        x = layers.Conv2D(filters, size, padding="same", use_bias=False, name=name)(x)
+        return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+
+    inputs = keras.Input((28, 28, 1), name="image")
+    x = layers.MaxPooling2D()(layers.ReLU(name="stem_relu")(conv(inputs, 16, 3, "stem")))
+    for k, channels in enumerate((16, 16, 32, 32), 1):
+        if k == 3:
+            x = layers.MaxPooling2D()(layers.ReLU(name="wider_relu")(conv(x, channels, 1, "wider")))
+        y = layers.ReLU(name=f"inside_{k}")(conv(x, round(2 * channels * width), 3, f"block_{k}a"))
+        y = conv(y, channels, 3, f"block_{k}b")
+        x = layers.ReLU(name=f"block_{k}")(layers.Add(name=f"sum_{k}")([x, y]))
+    return keras.Model(inputs, layers.Dense(10, name="head")(layers.GlobalAveragePooling2D()(x)))
+
+
+def schedules(steps: int, price: float) -> list[keras.callbacks.Callback]:
+    """Batch-shaping fades while the price of open channels rises."""
+    first, last = steps // 16, 9 * steps // 16
+    fade = tfc.schedules.Ramp(first, last, final=0.0, initial=SHAPING)
+    return [
+        tfc.callbacks.Anneal("shaping", fade, every=8),
+        tfc.callbacks.Anneal("l0", tfc.schedules.Ramp(first, last, final=price), every=8),
+    ]
+
+
+def trained(job: str, of: fashion.Data, seed: int, epochs: int) -> keras.Model:
+    """The model of a row."""
+    kind, _, number = job.partition(" ")
+    keras.utils.set_random_seed(seed)
+    steps = fashion.steps(len(of[0]), epochs)
+    if kind == "static":
+        model, callbacks = network(float(number)), []
+    else:
+        regularizer = tfc.regularizers.BatchShaping() if kind == "gated" else None
+        model = tfc.edits.insert_channel_gates(network(), "block_.a", regularizer=regularizer, seed=seed)
+        callbacks = schedules(steps, float(number))
+    return fashion.fit(model, of, seed, keras.optimizers.schedules.CosineDecay(RATE, steps), epochs, callbacks)
+
+
+def scores(model: keras.Model, of: fashion.Data) -> dict[str, Any]:
+    """Accuracy in percent, executed MACs a sample, and what the gates do on the test images."""
+    blob = tfe.convert(model, of[0][:500], inference_output_type="float32")
+    right = np.argmax(tfe.Interpreter(model_content=blob).predict(of[2], batch_size=250), axis=-1) == of[3]
+    work = tfe.executed(blob, of[2][:COUNTED])
+    rates = np.concatenate(list(work.rates().values()) or [np.ones(1)])
+    return {
+        "accuracy": round(100 * float(np.mean(right)), 2),
+        "macs": int(work.totals["macs"]),
+        "executed": round(float(work.totals["executed_macs"])),
+        "spread": round(float(work.macs.std())),
+        "open": round(100 * float(rates.mean()), 1),
+        "conditional": round(100 * float(np.mean((rates > 0.02) & (rates < 0.98))), 1),
+    }
+
+
+def jobs() -> list[str]:
+    """All rows."""
+    gated = [f"{kind} {price}" for price in PRICES for kind in ("gated", "unshaped")]
+    return [*(f"static {width}" for width in WIDTHS), *gated]
+
+
+def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One line a row: mean and spread over the seeds."""
+    lines = []
+    for job in jobs():
+        found = [run[job] for run in runs.values() if job in run]
+        if found:
+            accuracies = [one["accuracy"] for one in found]
+            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
+            means = {key: float(np.mean([one[key] for one in found])) for key in ("executed", "open", "conditional")}
+            lines.append(
+                {
+                    "row": job,
+                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
+                    "MACs executed": f"{means['executed'] / 1e6:.2f} M",
+                    "gates open": f"{means['open']:.0f} %" if "static" not in job else "-",
+                    "gates that depend on the input": f"{means['conditional']:.0f} %" if "static" not in job else "-",
+                    "seeds": str(len(found)),
+                }
+            )
+    return lines
+
+
+def main() -> None:
+    """Runs what is missing, keeps each finished run, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=IMAGES, help="training images")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
+    options = parser.parse_args()
+    usual = (options.images, options.epochs) == (IMAGES, EPOCHS)
+    file = record.RESULTS / (f"{NAME}.json" if usual else f"{NAME}_{options.images}_{options.epochs}.json")
+    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
+    of = fashion.data(options.images)
+    for seed in map(int, options.seeds.split(",")):
+        done = runs.setdefault(str(seed), {})
+        for job in jobs():
+            if job not in done and re.fullmatch(options.only, job):
+                keras.backend.clear_session()
+                done[job] = scores(trained(job, of, seed, options.epochs), of)
+                print(f"seed {seed}  {job}: {done[job]}", flush=True)
+                settings = record.settings(PACKAGES, images=options.images, epochs=options.epochs, seeds=options.seeds)
+                content = {"settings": settings, "table": table(runs), "runs": runs}
+                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
+    record.show(table(runs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Normalisation in batches of two: a deep plain CNN on Fashion-MNIST with each kind, from the same initial weights.
+
+    python benchmarks/lagrange_normalization.py [--images=15000] [--batch=2] [--seeds=1,2,3] [--only=<pattern>]
+
+Eleven 3x3 convolutions (16, 16, 32, 32, 32 and six times 64 channels, every second with stride 2), each with what the
+row says and ReLU; dense 10. He-normal weights; SGD with the gradient clipped to norm 5 and one cosine to
+zero, two epochs, at each of two rates. The table shows each row at the rate that is better on average, and
+
+    trained    accuracy of the last epoch, as the training steps saw it
+    test       accuracy on the 10,000 test images; far below ``trained``: statistics do not carry over to inference
+    int8       the same of the exported file on our interpreter, and how many ops that file has
+
+Each finished run is kept in ``results/lagrange_normalization.json``, and not made again.
+"""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import fashion
+import keras
+import numpy as np
+import record
+from keras import layers
+
+import tfcompress as tfc
+import tflite_export as tfe
+from tflite_export.files import write_atomically
+from tflite_export.flatbuffer import read
+
+NAME = "lagrange_normalization"
+PACKAGES = ("tensorflow", "keras", "numpy")
+EPOCHS, RATES = 2, (0.01, 0.03)
+SIZES = [(16, 1), (16, 2), (32, 1), (32, 2), (32, 1), (64, 2), (64, 1), (64, 2), (64, 1), (64, 2), (64, 1)]
+"""Channels and stride of each convolution: 28 x 28 pixels become one, and a channel there as many numbers as images."""
+
+Kind = Callable[[str], list[keras.layers.Layer]]
+KINDS: dict[str, Kind] = {
+    "none": lambda name: [],
+    "BatchNormalization": lambda name: [layers.BatchNormalization(name=name)],
+    "GroupNormalization 8": lambda name: [layers.GroupNormalization(8, name=name)],
+    "LayerNormalization": lambda name: [layers.LayerNormalization(axis=(1, 2, 3), name=name)],
+    "Lagrange": lambda name: [tfc.layers.LagrangeNormalization(initial=0.1, name=name)],
+    "Lagrange, logarithm": lambda name: [tfc.layers.LagrangeNormalization(log=True, initial=0.1, name=name)],
+    "Lagrange, per channel": lambda name: [tfc.layers.LagrangeNormalization("channel", initial=0.1, name=name)],
+    "Lagrange, learned target": lambda name: [
+        tfc.layers.LagrangeNormalization(learn_target=True, initial=0.1, name=name)
+    ],
+    "Lagrange: multipliers 0": lambda name: [tfc.layers.LagrangeNormalization(initial=0.0, rate=0.0, name=name)],
+}
+
+
+def network(kind: Kind, seed: int) -> keras.Model:
+    """The deep plain CNN; its convolutions start the same whatever the kind."""
+    inputs = x = keras.Input((28, 28, 1), name="image")
+    for k, (filters, stride) in enumerate(SIZES):
+        start = keras.initializers.HeNormal(seed=100 * seed + k)
+        x = layers.Conv2D(filters, 3, stride, padding="same", kernel_initializer=start, name=f"conv{k}")(x)
+        for layer in kind(f"normal{k}"):
+            x = layer(x)
+        x = layers.ReLU(name=f"relu{k}")(x)
+    start = keras.initializers.GlorotUniform(seed=seed)
+    return keras.Model(inputs, layers.Dense(10, kernel_initializer=start, name="fc")(layers.Flatten(name="flat")(x)))
+
+
+def run(kind: Kind, of: fashion.Data, seed: int, rate: float, batch: int) -> dict[str, Any]:
+    """Trains and scores one network."""
+    x, y, x_test, y_test = of
+    whole = len(x) // batch * batch
+    keras.utils.set_random_seed(seed)
+    model = network(kind, seed)
+    schedule = keras.optimizers.schedules.CosineDecay(rate, whole // batch * EPOCHS)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.SGD(schedule, global_clipnorm=5)
+    model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=50, jit_compile=False)
+    history = model.fit(x[:whole], y[:whole], batch_size=batch, epochs=EPOCHS, verbose=0).history
+    scored = {
+        "trained": round(100 * history["accuracy"][-1], 2),
+        "test": round(100 * model.evaluate(x_test, y_test, batch_size=500, verbose=0)[1], 2),
+        "variances": [round(float(v), 3) for v in variances(model, x_test[:1000])],
+    }
+    try:
+        blob = tfe.convert(model, x[:500], inference_output_type="float32")
+    except ValueError:
+        return {**scored, "int8": None, "ops": None}
+    right = tfe.Interpreter(model_content=blob).predict(x_test, batch_size=250).argmax(-1) == y_test
+    return {**scored, "int8": round(100 * float(np.mean(right)), 2), "ops": len(read(blob).ops)}
+
+
+def variances(model: keras.Model, x: np.ndarray) -> list[float]:
+    """Of what each ReLU reads, on data not trained on."""
+    inside = keras.Model(model.inputs[0], [model.get_layer(f"relu{k}").input for k in range(len(SIZES))])
+    return [np.var(value) for value in inside.predict(x, batch_size=500, verbose=0)]
+
+
+def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One line a kind, at its better rate: mean and spread over the seeds."""
+    lines = []
+    for kind in KINDS:
+        by_rate = {
+            rate: [seed[f"{kind} @ {rate}"] for seed in runs.values() if f"{kind} @ {rate}" in seed] for rate in RATES
+        }
+        found = {rate: done for rate, done in by_rate.items() if done}
+        if not found:
+            continue
+        rate = max(found, key=lambda r: np.mean([one["test"] for one in found[r]]))
+        best = found[rate]
+        reached = [variance for one in best for variance in one["variances"]]
+        exported = [one["int8"] for one in best if one["int8"] is not None]
+        lines.append(
+            {
+                "normalisation": kind,
+                "rate": str(rate),
+                "trained": spread([one["trained"] for one in best]),
+                "test": spread([one["test"] for one in best]),
+                "int8": spread(exported) if exported else "not exported",
+                "ops": str(best[0]["ops"] or ""),
+                "variances": f"{min(reached):.2f} to {max(reached):.2f}",
+                "seeds": str(len(best)),
+            }
+        )
+    return lines
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation, in percent."""
+    return f"{np.mean(values):.2f}{f' ± {np.std(values):.2f}' if len(values) > 1 else ''} %"
+
+
+def main() -> None:
+    """Runs what is missing, keeps each finished run, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=15_000, help="training images")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
+    options = parser.parse_args()
+    usual = options.images == 15_000 and options.batch == 2
+    file = record.RESULTS / f"{NAME if usual else f'{NAME}_{options.images}_{options.batch}'}.json"
+    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
+    of = fashion.data(options.images)
+    for seed in map(int, options.seeds.split(",")):
+        done = runs.setdefault(str(seed), {})
+        for job, kind, rate in ((f"{name} @ {rate}", kind, rate) for name, kind in KINDS.items() for rate in RATES):
+            if job not in done and re.fullmatch(options.only, job.partition(" @ ")[0]):
+                keras.backend.clear_session()
+                done[job] = run(kind, of, seed, rate, options.batch)
+                print(f"seed {seed}  {job}: {done[job]}", flush=True)
+                settings = record.settings(PACKAGES, images=options.images, batch=options.batch, epochs=EPOCHS)
+                content = {"settings": settings, "table": table(runs), "runs": runs}
+                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
+    record.show(table(runs))
+
+
+if __name__ == "__main__":
+    main()

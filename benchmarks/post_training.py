@@ -1,0 +1,177 @@
+"""What two edits save of a float network that is rounded or pruned and never trained again, on Fashion-MNIST.
+
+    python benchmarks/post_training.py [--images=15000] [--seeds=1,2,3] [--only=<regular expression>]
+
+Two float networks of the protocol in ``fashion.py``: ``fashion-cnn``, and ``fashion-mobile``, of depthwise and 1x1
+convolutions, each with batch norm and ReLU. Each is changed in one way, and then helped in one way, or not:
+
+    <network>, weights ...: nothing               the control, rounded or pruned at once
+    <network>, weights ...: analytic              ``edits.correct_bias`` by batch norms and the mean of the pixels
+    <network>, weights ...: empirical             the same by 512 training images
+    <network>, feature maps ...: nothing          one step for each feature map
+    <network>, feature maps ...: scaled           ``edits.shift_and_scale`` before rounding, without shifts
+    <network>, feature maps ...: both             with shifts
+
+Each finished run is kept in ``results/post_training.json``, and not made again.
+"""
+
+import argparse
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import fashion
+import keras
+import numpy as np
+import record
+from keras import layers
+
+import tfcompress as tfc
+from tflite_export.files import write_atomically
+
+NAME = "post_training"
+PACKAGES = ("tensorflow", "keras", "numpy")
+LIKENESS = 2000
+"""Test images on which outputs are compared with those of the float network."""
+
+WEIGHTS: dict[str, Mapping[str, Any]] = {
+    "weights 8 bits, one step a layer": {".*": {"kernel": tfc.MinMax(8, axis=())}},
+    "weights 4 bits": {".*": {"kernel": tfc.MinMax(4)}},
+    "weights 4 bits, one step a layer": {".*": {"kernel": tfc.MinMax(4, axis=())}},
+    "weights 3 bits": {".*": {"kernel": tfc.MinMax(3)}},
+    "weights 50 % zero": {"conv[1-9]|fc0": {"kernel": tfc.MagnitudePruning(tfc.ConstantSparsity(0.5, end_step=0))}},
+    "weights 80 % zero": {"conv[1-9]|fc0": {"kernel": tfc.MagnitudePruning(tfc.ConstantSparsity(0.8, end_step=0))}},
+}
+"""What is done to the weights; of those that are pruned, first and last layer stay dense."""
+
+FEATURE_MAPS = {f"feature maps {bits} bits": bits for bits in (8, 6, 4)}
+REMEDIES = {**dict.fromkeys(WEIGHTS, ("nothing", "analytic", "empirical"))}
+REMEDIES |= dict.fromkeys(FEATURE_MAPS, ("nothing", "scaled", "both"))
+
+
+def mobile() -> keras.Model:
+    """``fashion-mobile``, not trained: a convolution, four pairs of depthwise and 1x1 convolutions, a Dense layer."""
+    inputs = x = keras.Input((28, 28, 1), name="image")
+    x = _normal(layers.Conv2D(16, 3, padding="same", use_bias=False, name="conv0")(x), "conv0")
+    for k, (filters, strides) in enumerate([(32, 2), (64, 1), (64, 2), (128, 1)], 1):
+        deep = layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False, name=f"deep{k}")
+        x = _normal(deep(x), f"deep{k}")
+        x = _normal(layers.Conv2D(filters, 1, use_bias=False, name=f"conv{k}")(x), f"conv{k}")
+    return keras.Model(inputs, layers.Dense(10, name="fc1")(layers.GlobalAveragePooling2D(name="mean")(x)))
+
+
+def _normal(x: Any, name: str) -> Any:
+    return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_norm")(x))
+
+
+def float_network(network: str, of: fashion.Data, seed: int) -> keras.Model:
+    """The trained float network of that name, kept in ``benchmarks/cache``."""
+    if network == "fashion-cnn":
+        return fashion.float_network(of, seed)
+    file = fashion.CACHE / f"{network}-{len(of[0])}-{seed}.keras"
+    if not file.exists():
+        keras.utils.set_random_seed(seed)
+        fashion.CACHE.mkdir(exist_ok=True)
+        trained = fashion.fit(mobile(), of, seed, 1e-3, fashion.FLOAT_EPOCHS)
+        trained.save(file.with_suffix(".new.keras"))
+        file.with_suffix(".new.keras").rename(file)
+    return keras.models.load_model(file)
+
+
+def changed(model: keras.Model, change: str, remedy: str, of: fashion.Data) -> keras.Model:
+    """``model`` after one change and one remedy."""
+    x = of[0][:1024]
+    if change in FEATURE_MAPS:
+        if remedy != "nothing":
+            model = tfc.edits.shift_and_scale(model, x, shift=remedy == "both")
+        small = tfc.compress(model, {".*": {"output": tfc.MinMax(FEATURE_MAPS[change])}, "fc1": {"output": None}})
+        tfc.calibrate(small, x[:512])
+        return small
+    small = tfc.compress(model, WEIGHTS[change])
+    if remedy == "analytic":
+        return tfc.edits.correct_bias(small, input_mean=of[0].mean())
+    return tfc.edits.correct_bias(small, x[:512]) if remedy == "empirical" else small
+
+
+def scores(job: str, of: fashion.Data, seed: int) -> dict[str, Any]:
+    """Those of ``fashion.scores``, the squared error of the outputs in percent of the float outputs', and warnings."""
+    network, change, remedy = parts(job)
+    model = float_network(network, of, seed)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        small = changed(model, change, remedy, of) if change else model
+    expected, y = (m.predict(of[2][:LIKENESS], batch_size=250, verbose=0) for m in (model, small))
+    error = 100 * np.mean((y - expected) ** 2) / np.var(expected)
+    said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    return {**fashion.scores(small, of), "error": round(float(error), 3), "warnings": said}
+
+
+def jobs() -> list[str]:
+    """All rows, each control before what it is compared with."""
+    rows = []
+    for network in ("fashion-cnn", "fashion-mobile"):
+        rows.append(network)
+        rows += [f"{network}, {c}: {r}" for c in (*WEIGHTS, *FEATURE_MAPS) for r in REMEDIES[c]]
+    return rows
+
+
+def parts(job: str) -> tuple[str, str, str]:
+    """Network, change and remedy of a row; empty for the float network itself."""
+    network, _, rest = job.partition(", ")
+    change, _, remedy = rest.partition(": ")
+    return network, change, remedy
+
+
+def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One line a row: mean and spread of the accuracy over the seeds, mean error."""
+    lines = []
+    for job in jobs():
+        found = [run[job] for run in runs.values() if job in run]
+        if found:
+            network, change, remedy = parts(job)
+            accuracies = [one["accuracy"] for one in found]
+            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
+            lines.append(
+                {
+                    "network": network,
+                    "change": change or "none",
+                    "remedy": remedy or "nothing",
+                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
+                    "squared error": f"{np.mean([one['error'] for one in found]):.2f} %",
+                    "seeds": str(len(found)),
+                }
+            )
+    return lines
+
+
+def main() -> None:
+    """Runs what is missing, keeps each finished run, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=15_000, help="training images")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
+    options = parser.parse_args()
+    name = NAME if options.images == 15_000 else f"{NAME}_{options.images}"
+    file = record.RESULTS / f"{name}.json"
+    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
+    of = fashion.data(options.images)
+    for seed in map(int, options.seeds.split(",")):
+        done = runs.setdefault(str(seed), {})
+        for job in jobs():
+            if job not in done and re.fullmatch(options.only, job):
+                keras.backend.clear_session()
+                done[job] = scores(job, of, seed)
+                print(f"seed {seed}  {job}: {done[job]['accuracy']} %, error {done[job]['error']} %", flush=True)
+                settings = record.settings(PACKAGES, images=options.images, seeds=options.seeds)
+                content = {"settings": settings, "table": table(runs), "runs": runs}
+                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
+    record.show(table(runs))
+
+
+if __name__ == "__main__":
+    main()

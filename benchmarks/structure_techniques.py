@@ -1,0 +1,222 @@
+"""What derived networks and introduced layers buy on Fashion-MNIST, beside the same networks without them.
+
+    python benchmarks/structure_techniques.py [--images=15000] [--seeds=1,2,3] [--only=<regular expression>]
+
+All rows start from the same float networks and train for the same six epochs (see ``fashion.py``).
+
+    derived, <student>: <targets>       the student learns from the float network: from the winner (argmax), from
+                                        probabilities in 16 steps (4 bits), or in 65,536 (soft: hardly quantised)
+    derived, <student>: labels          control: the same student, with labels
+    derived, <student>: wrong targets   control: targets in another order than the images; no better than guessing
+    introduced, <layers>                new layers started by least squares
+    introduced, <layers>: untrained     the same without the six epochs
+    introduced, <layers>: chance        control: started as Keras starts layers; ``chance, untrained`` likewise
+    introduced, <width>: cut            control: the same channels gone, the readers not solved anew
+
+Students: ``2 bits`` has a dictionary of four weights in each layer; ``half`` has half of the channels everywhere.
+Each finished run is kept in ``results/structure_techniques.json``, and not made again.
+"""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import fashion
+import keras
+import numpy as np
+import record
+from keras import layers
+
+import tfcompress as tfc
+from tflite_export.files import write_atomically
+
+NAME = "structure_techniques"
+PACKAGES = ("tensorflow", "keras", "numpy")
+SIGNALS = 4096
+"""Training images whose signals the least squares see."""
+
+Recipe = Callable[[fashion.Data, int], keras.Model]
+TARGETS = {
+    "argmax": tfc.targets.Argmax(),
+    "4 bits": tfc.targets.Uniform(4, from_logits=True),
+    "soft": tfc.targets.Uniform(16, from_logits=True),
+}
+
+
+def two_bits(of: fashion.Data, seed: int) -> keras.Model:
+    """The float network with dictionaries of four weights."""
+    return fashion.compressed(of, seed, {".*": {"kernel": tfc.LookUpTable(4)}})
+
+
+def half(of: fashion.Data, seed: int) -> keras.Model:
+    """The float network with half of the channels, front to back."""
+    base = small = fashion.float_network(of, seed)
+    for name, width in (("conv0", 16), ("conv1", 32), ("conv2", 32), ("fc0", 64)):
+        small = tfc.edits.introduce_layer(small, width, of[0][:SIGNALS], at=name, mode="narrow", base=base)
+    return small
+
+
+STUDENTS: dict[str, Recipe] = {"2 bits": two_bits, "half": half}
+
+
+def derived(student: Recipe, targets: str) -> Recipe:
+    """The student after six epochs on targets of the float network, or on labels."""
+
+    def make(of: fashion.Data, seed: int) -> keras.Model:
+        model = student(of, seed)
+        if targets == "labels":
+            return fashion.fine_tuned(model, of, seed)
+        base = fashion.float_network(of, seed)
+        whole = len(of[0]) // fashion.BATCH * fashion.BATCH
+        x = of[0][:whole]
+        kept = tfc.quantized_targets(base, x, TARGETS.get(targets, TARGETS["argmax"]), batch_size=fashion.BATCH)
+        answers = np.asarray(kept.decode())
+        if targets == "wrong targets":
+            answers = np.random.default_rng(seed).permutation(answers)
+        keras.utils.set_random_seed(100 + seed)
+        rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(of[0])))
+        model.compile(keras.optimizers.Adam(rate), keras.losses.CategoricalCrossentropy(from_logits=True))
+        model.fit(x, answers, batch_size=fashion.BATCH, epochs=fashion.EPOCHS, verbose=0)
+        return model
+
+    return make
+
+
+def separable(filters: int, name: str) -> list[keras.layers.Layer]:
+    """A separable convolution, batch norm and ReLU."""
+    conv = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False, name=name)
+    return [conv, layers.BatchNormalization(name=f"{name}_norm"), layers.ReLU(name=f"{name}_relu")]
+
+
+def separables(of: fashion.Data, seed: int) -> keras.Model:
+    """Separable convolutions in the place of the second and third."""
+    base = small = fashion.float_network(of, seed)
+    for k in (1, 2):
+        new = separable(64, f"new{k}")
+        at = (f"conv{k}", f"relu{k}")
+        small = tfc.edits.introduce_layer(small, new, of[0][:SIGNALS], at=at, base=base, positions=64)
+    return small
+
+
+def pooled_head(of: fashion.Data, seed: int) -> keras.Model:
+    """A Dense layer on averages of the map in the place of Flatten and the large one."""
+    new = [layers.AveragePooling2D(3, name="new_pool"), layers.Flatten(name="new_flat")]
+    new.append(layers.Dense(128, activation="relu", name="new_fc"))
+    return tfc.edits.introduce_layer(fashion.float_network(of, seed), new, of[0][:SIGNALS], at=("flat", "fc0"))
+
+
+def one_more(of: fashion.Data, seed: int) -> keras.Model:
+    """A third Dense layer, inserted behind the first."""
+    new = layers.Dense(128, activation="relu", name="new_fc")
+    return tfc.edits.introduce_layer(fashion.float_network(of, seed), new, of[0][:SIGNALS], at="fc0", mode="insert")
+
+
+INTRODUCED: dict[str, Recipe] = {"separable": separables, "pooled head": pooled_head, "one layer more": one_more}
+
+
+def by_chance(recipe: Recipe) -> Recipe:
+    """The same network, the new layers as Keras starts them."""
+
+    def make(of: fashion.Data, seed: int) -> keras.Model:
+        model = recipe(of, seed)
+        keras.utils.set_random_seed(seed)
+        fresh = keras.models.clone_model(model)
+        for layer in model.layers:
+            if not layer.name.startswith("new"):
+                fresh.get_layer(layer.name).set_weights(layer.get_weights())
+        return fresh
+
+    return make
+
+
+def cut(of: fashion.Data, seed: int) -> keras.Model:
+    """The channels that ``half`` keeps, everything else as it was in the float network."""
+    base, small = fashion.float_network(of, seed), half(of, seed)
+    offsets = {"conv0": "norm0", "conv1": "norm1", "conv2": "norm2", "fc0": "fc0"}
+    keep = {}
+    for name, bias in offsets.items():  # a channel is known by its offset, which nothing has changed
+        slot = "bias" if bias == name else "beta"
+        old, new = (np.asarray(getattr(m.get_layer(bias), slot)) for m in (base, small))
+        keep[name] = [int(np.abs(old - value).argmin()) for value in new]
+    return tfc.edits.remove_channels(base, {name: sorted({*kept}) for name, kept in keep.items()})
+
+
+def trained(recipe: Recipe) -> Recipe:
+    """The six epochs."""
+    return lambda of, seed: fashion.fine_tuned(recipe(of, seed), of, seed)
+
+
+def jobs() -> dict[str, Recipe]:
+    """All rows, each technique before its controls."""
+    rows: dict[str, Recipe] = {"float, six more epochs": trained(fashion.float_network)}
+    for student, recipe in STUDENTS.items():
+        for targets in (*TARGETS, "labels", "wrong targets"):
+            rows[f"derived, {student}: {targets}"] = derived(recipe, targets)
+    for name, recipe in INTRODUCED.items():
+        rows[f"introduced, {name}"] = trained(recipe)
+        rows[f"introduced, {name}: untrained"] = recipe
+        rows[f"introduced, {name}: chance"] = trained(by_chance(recipe))
+        rows[f"introduced, {name}: chance, untrained"] = by_chance(recipe)
+    rows["introduced, half"] = trained(half)
+    rows["introduced, half: untrained"] = half
+    rows["introduced, half: cut"] = trained(cut)
+    rows["introduced, half: cut, untrained"] = cut
+    return rows
+
+
+def scored(model: keras.Model, of: fashion.Data) -> dict[str, Any]:
+    """The scores of ``fashion.py``, and the parameters."""
+    return {**fashion.scores(model, of), "parameters": model.count_params()}
+
+
+def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One line a row: mean and spread over the seeds."""
+    lines = []
+    for job in jobs():
+        found = [run[job] for run in runs.values() if job in run]
+        if found:
+            accuracies = [one["accuracy"] for one in found]
+            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
+            lines.append(
+                {
+                    "row": job,
+                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
+                    "parameters": f"{np.mean([one['parameters'] for one in found]):,.0f}",
+                    "file": f"{np.mean([one['file'] for one in found]):,.0f} B",
+                    "seeds": str(len(found)),
+                }
+            )
+    return lines
+
+
+def main() -> None:
+    """Runs what is missing, keeps each finished run, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=15_000, help="training images")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
+    options = parser.parse_args()
+    name = NAME if options.images == 15_000 else f"{NAME}_{options.images}"
+    file = record.RESULTS / f"{name}.json"
+    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
+    of = fashion.data(options.images)
+    for seed in map(int, options.seeds.split(",")):
+        done = runs.setdefault(str(seed), {})
+        for job, recipe in jobs().items():
+            if job not in done and re.fullmatch(options.only, job):
+                keras.backend.clear_session()
+                done[job] = scored(recipe(of, seed), of)
+                print(f"seed {seed}  {job}: {done[job]['accuracy']} %, {done[job]['file']:,} bytes", flush=True)
+                settings = record.settings(PACKAGES, images=options.images, epochs=fashion.EPOCHS, seeds=options.seeds)
+                content = {"settings": settings, "table": table(runs), "runs": runs}
+                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
+    record.show(table(runs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Edits of trained networks that need no training: for what is quantised or pruned behind them."""
