@@ -65,10 +65,13 @@ def test_estimate_writes_csv_json_and_a_timeline(model: Path, tmp_path: Path) ->
     assert all("cycles_total" in file.read_text() for file in files.values())
 
 
-def test_several_machines_are_put_side_by_side(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["estimate", str(model), "--machine=systolic-16-os,systolic-32-os"]) == 0
+def test_several_machines_are_put_side_by_side(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.html"
+    arguments = ["estimate", str(model), "--machine=systolic-16-os,systolic-32-os"]
+    assert cli.run([*arguments, f"--report={page}"]) == 0
+    assert "Memory over time" in page.read_text()
     assert "on systolic-32-os" in capsys.readouterr().out
-    assert cli.run(["estimate", str(model), str(model), "--machine=systolic-16-os,systolic-32-os", "--csv=x"]) == 2
+    assert cli.run([*arguments, "--csv=x"]) == 2
 
 
 def test_check_says_what_does_not_run_there(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:

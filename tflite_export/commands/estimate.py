@@ -3,7 +3,8 @@
 Several files, or several machines, are put side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from absl import flags
 
@@ -18,6 +19,7 @@ _MACHINE = flags.DEFINE_list(
 _DATA = flags.DEFINE_string("data", None, "Images (.npy): also count zeros in feature maps.", flag_values=FLAGS)
 _CSV = flags.DEFINE_string("csv", None, "Also write the rows to this CSV file.", flag_values=FLAGS)
 _JSON = flags.DEFINE_string("json", None, "Also write rows and totals to this JSON file.", flag_values=FLAGS)
+_REPORT = flags.DEFINE_string("report", None, "Also write plots and tables to this HTML file.", flag_values=FLAGS)
 _TRACE = flags.DEFINE_string("trace", None, "Also write a timeline for Perfetto to this file.", flag_values=FLAGS)
 
 
@@ -31,10 +33,12 @@ def run(positional: Sequence[str]) -> int:
         for file in positional
         for machine in _MACHINE.value
     }
+    if _REPORT.value:
+        _write_report(_REPORT.value, results)
     if len(results) > 1:
         if _CSV.value or _JSON.value or _TRACE.value:
             raise UsageError("--csv, --json and --trace are for one file on one machine")
-        print(npu.compare({" on ".join(pair): result for pair, result in results.items()}))
+        print(npu.compare({_label(pair): result for pair, result in results.items()}))
         return 0
     (result,) = results.values()
     print(result)
@@ -44,3 +48,18 @@ def run(positional: Sequence[str]) -> int:
     if _TRACE.value:
         write_trace(result, _TRACE.value)
     return 0
+
+
+def _label(pair: tuple[str, str]) -> str:
+    return f"{Path(pair[0]).name} on {Path(pair[1]).name}"
+
+
+def _write_report(path: str, results: Mapping[tuple[str, str], npu.Estimate]) -> None:
+    """One page on all estimates."""
+    from tflite_export.report import write_report  # Matplotlib takes a second to import
+
+    keys = ("cycles_total", "time_us", "macs", "weight_moved_bytes", "energy_total_uj")
+    estimates = {_label(pair): result for pair, result in results.items()}
+    summary = [{"model": label, **{key: r.totals[key] for key in keys}} for label, r in estimates.items()]
+    models = {Path(file).name: read_bytes(file) for file, _ in results}
+    write_report(path, "Cost on the NPU", summary, models, estimates)

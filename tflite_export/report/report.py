@@ -48,7 +48,7 @@ def write_report(
     try:
         import jinja2
 
-        from tflite_export.report import plots
+        from tflite_export.report import machine_plots, plots
     except ImportError as error:
         raise ImportError(f"a report needs {error.name}: pip install 'tfcompress[reports]'") from error
 
@@ -56,8 +56,11 @@ def write_report(
     figures = {
         "accuracy": plots.accuracy_against_size(summary),
         "bytes": plots.layer_bytes(weights),
-        "cycles": plots.layer_cycles(estimates),
-        "energy": plots.energy(estimates),
+        "cycles": machine_plots.layer_cycles(estimates),
+        "roofline": machine_plots.roofline(estimates),
+        "memory": machine_plots.memory_over_time(estimates),
+        "loads": machine_plots.cell_loads(estimates),
+        "energy": machine_plots.energy(estimates),
         "histograms": plots.histograms(weights),
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)

@@ -4,7 +4,7 @@ import pytest
 from npu.graphs import mobilenet, small
 
 from tflite_export.npu import estimate
-from tflite_export.report import plots
+from tflite_export.report import machine_plots, plots
 from tflite_export.report.weights import layer_weights
 
 
@@ -36,12 +36,12 @@ def test_every_layer_has_its_bytes(weights):
 
 
 def test_every_layer_has_its_cycles_by_cause():
-    found = texts(plots.layer_cycles({"one": estimate(small()), "two": estimate(small(), "systolic-16-ws")}))
+    found = texts(machine_plots.layer_cycles({"one": estimate(small()), "two": estimate(small(), "systolic-16-ws")}))
     assert {"one", "two", "c1", "mean", "thousand cycles", "edge", "fill and drain", "memory stall"} <= set(found)
 
 
-def test_energy_is_shown_in_three_parts_and_called_relative():
-    found = texts(plots.energy({"one": estimate(small())}))
+def test_energy_is_shown_in_parts_and_called_relative():
+    found = texts(machine_plots.energy({"one": estimate(small())}))
     assert {"one", "MAC", "SRAM", "DRAM", "energy of one inference [µJ], relative"} <= set(found)
 
 
@@ -53,4 +53,14 @@ def test_histograms_show_the_largest_layers_of_each_model(weights):
 
 
 def test_nothing_is_drawn_of_nothing():
-    assert plots.layer_bytes({"a": []}) is plots.layer_cycles({}) is plots.energy({}) is plots.histograms({}) is None
+    assert plots.layer_bytes({"a": []}) is plots.histograms({}) is None
+    draw = ("layer_cycles", "energy", "roofline", "memory_over_time", "cell_loads")
+    assert all(getattr(machine_plots, name)({}) is None for name in draw)
+    assert machine_plots.cell_loads({"one": estimate(small())}) is None  # nobody waits
+
+
+def test_the_roof_the_memory_and_the_cells_that_wait_are_drawn():
+    estimates = {"dot": estimate(small()), "skipping": estimate(small(0.3), "balanced-16x16")}
+    assert {"dot", "skipping", "roof", "MACs per cycle"} <= set(texts(machine_plots.roofline(estimates)))
+    assert {"dot: feature maps", "SRAM", "time [µs]"} <= set(texts(machine_plots.memory_over_time(estimates)))
+    assert {"skipping", "c1", "busy [%]", "cell of the array"} <= set(texts(machine_plots.cell_loads(estimates)))
