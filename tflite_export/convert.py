@@ -103,14 +103,15 @@ def convert(
             and from the samples no more than the mean of the inputs. Helps most at ``weight_bits`` below 8. For weights
             that a Transform rounded or pruned, see ``tfcompress.edits.correct_bias``.
         power_of_two: Steps that no Transform set are powers of two, so that rescaling is a shift.
-        weight_bits: Width of weights that no Transform quantised, 2 to 8.
+        weight_bits: Width of weights that no Transform quantised, 2 to 8. Tables of embeddings count as weights;
+            beside int16 feature maps they have 16 bits.
         weight_storage: The narrowest type in which a weight may be stored: ``"int8"`` runs anywhere; ``"int4"`` puts
             weights of at most 4 bits in half the bytes, ``"int2"`` also those of dense layers of at most 2 bits in a
             quarter, for LiteRT. What no kernel unpacks stays int8, and ``receipt`` shows which.
         activation_type: ``"int8"``; or ``"int16"``, TFLite's 16x8: feature maps of 16 bits, weights of at most 8,
             biases of 64, where every op has such a kernel.
         inference_input_type: ``activation_type``, the default: the caller quantises the inputs by the scale and zero
-            point in the file. ``"float32"``: the file does.
+            point in the file. ``"float32"``: the file does. Token numbers of embeddings are int32 always.
         inference_output_type: Likewise.
         verbose: 1 shows a progress bar over the representative data.
         lowerings: For layers of your own, ``{MyLayer: function}``. ``function(builder, call, *inputs)`` appends ops

@@ -103,7 +103,8 @@ def _inputs(graph: Graph, item: Any, number: int) -> list[np.ndarray]:
 
 def _typed(x: np.ndarray, tensor: Tensor, number: int) -> np.ndarray:
     """``x`` in the type of an input."""
-    typed = x.astype(STORAGE[tensor.dtype])
+    with np.errstate(invalid="ignore"):
+        typed: np.ndarray = x.astype(STORAGE[tensor.dtype])
     if tensor.dtype != "float32" and np.any(typed != x):
         raise ValueError(
             f"Input '{tensor.name}' takes whole numbers, one for each token. Received: others, in item {number}"

@@ -38,7 +38,11 @@ class Anneal(Stepwise):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Finds the variables."""
-        named = [t for t in layers_of(self.model, (Transform, ConstantGate, ChannelSwitch)) if re.fullmatch(self.match, t.name)]
+        named = [
+            t
+            for t in layers_of(self.model, (Transform, ConstantGate, ChannelSwitch))
+            if re.fullmatch(self.match, t.name)
+        ]
         values = [getattr(t, self.attribute, None) for t in named]
         self.variables = [v for v in values if isinstance(v, keras.Variable)]
         self._value = None

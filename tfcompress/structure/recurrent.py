@@ -103,7 +103,7 @@ def _time_distributed(call: Call, layer: Any, filled: Filled) -> Iterator[Call]:
         yield from _network(call, inner, before, after, filled)
     else:
         yield _part(call, inner, "layer", before, after, filled)
-    yield replace(call, layer=UnfoldTime(x.shape[1], name=layer.name), args=(after,), kwargs={}, outputs=(y,))
+    yield replace(call, layer=UnfoldTime(x.shape[1] or 1, name=layer.name), args=(after,), kwargs={}, outputs=(y,))
 
 
 def _network(call: Call, model: keras.Model, x: Value, y: Value, filled: Filled) -> Iterator[Call]:

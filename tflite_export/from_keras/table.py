@@ -106,7 +106,7 @@ EXPANDED = (
 REFUSED: dict[type, str] = {
     layers.LayerNormalization: "axis or rms_scaling; supported is the last axis, -1, without rms_scaling",
     layers.RNN: "return_state=True, or cells of other kinds than LSTMCell, GRUCell and SimpleRNNCell, stacked or not",
-    layers.TimeDistributed: "called with several tensors, or on sequences of unknown length; give keras.Input the length",
+    layers.TimeDistributed: "several tensors, or sequences of unknown length; supported is one, of known length",
     layers.Lambda: "holds Python code that no file can carry; write it with keras.ops or with layers",
 }
 """Layers that will never be exported, and the way out."""

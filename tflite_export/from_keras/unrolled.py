@@ -149,7 +149,9 @@ class _Unrolled:
 def _check(builder: Builder, layer: Any, activations: dict[str, str]) -> None:
     recurrent.check(builder, layer, activations)
     if layer.stateful:
-        raise Unsupported("stateful=True; TFLite keeps the state of an LSTM only, feed this layer whole sequences")
+        raise Unsupported(
+            "stateful=True; TFLite keeps the state of an LSTM only: use layers.LSTM, or feed this layer whole sequences"
+        )
 
 
 def _bias(call: Call, layer: Any) -> list[np.ndarray]:

@@ -106,7 +106,8 @@ class Cost:
         weights: Constants that the op reads.
         loops: Its loop nest, if main-memory traffic depends on how the loops are tiled; None if it streams once.
         renames: The output is the input under another shape: no work, no bytes.
-        reread_bytes: Weights that come from main memory once more, in all, because SRAM cannot keep them.
+        reread_bytes: Weights that come from main memory once more, in all, because SRAM cannot keep them; of a table,
+            the rows that are asked for.
     """
 
     work: Work = Work()

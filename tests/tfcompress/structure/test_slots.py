@@ -94,7 +94,7 @@ def test_short_names_stand_for_all_that_end_in_them():
 )
 def test_outputs_that_cannot_be_negative_are_unsigned(layer, signed):
     expected = {"axis": (), "signed": signed, "narrow_range": False, "symmetric": False, "momentum": 0.99}
-    assert slots.output_defaults(layer) == {**expected, "learned": True}
+    assert slots.output_defaults(layer) == {**expected, "learned": True, "learned_exponent": False}
 
 
 def test_the_step_of_an_input_is_not_learned():

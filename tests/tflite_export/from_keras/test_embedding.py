@@ -1,4 +1,4 @@
-"""Embedding layers: rows of a table, token numbers as inputs, trained tables, and what the tools make of such a file."""
+"""Embedding layers: rows of a table, token numbers as inputs, trained tables, and what tools make of such a file."""
 
 from typing import Any
 

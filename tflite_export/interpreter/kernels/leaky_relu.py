@@ -2,7 +2,8 @@
 
     y = clip(MBQM(d, Sx / Sy if d >= 0 else Sx * alpha / Sy) + Zy)
 
-Source: TensorFlow Lite, ``reference_ops::QuantizeLeakyRelu``. Differs from it in refusing a negative ``alpha`` on integers.
+Source: TensorFlow Lite, ``reference_ops::QuantizeLeakyRelu``. Differs from it in refusing a negative ``alpha`` on
+integers.
 """
 
 from collections.abc import Sequence

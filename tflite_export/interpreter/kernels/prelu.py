@@ -1,4 +1,4 @@
-"""PRELU: ``x`` where it is positive, else ``a * x`` with a slope ``a`` that broadcasts. Integers, all in float32 products:
+"""PRELU: ``x`` where it is positive, else ``a * x`` with a slope ``a`` that broadcasts. Integers, products in float32:
 
     y = clip(MBQM(x - Zx, Sx / Sy) + Zy)                      where x >= Zx
     y = clip(MBQM((x - Zx) * (a - Za), Sx * Sa / Sy) + Zy)    elsewhere

@@ -9,7 +9,7 @@ from tflite_export.ir import Op, Tensor
 from tflite_export.npu.cost.convolution import conv_2d, depthwise_conv_2d, transpose_conv
 from tflite_export.npu.cost.elementwise import each_element, l2_normalization, resize_bilinear, softmax
 from tflite_export.npu.cost.fully_connected import fully_connected
-from tflite_export.npu.cost.movement import move, move_all, rename
+from tflite_export.npu.cost.movement import gather, move, move_all, rename
 from tflite_export.npu.cost.pooling import mean, pool_2d
 from tflite_export.npu.cost.recurrent import lstm
 from tflite_export.npu.machine import Machine
@@ -27,7 +27,7 @@ COSTS: dict[str, Callable[[Op, Sequence[Tensor], Machine, Seen], Cost]] = {
     "EXP": each_element,
     "EXPAND_DIMS": rename,
     "FULLY_CONNECTED": fully_connected,
-    "GATHER": move,
+    "GATHER": gather,
     "GELU": each_element,
     "HARD_SWISH": each_element,
     "L2_NORMALIZATION": l2_normalization,

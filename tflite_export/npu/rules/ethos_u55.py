@@ -133,6 +133,14 @@ def doubling_strides(site: Site) -> bool:
     return (height, width) == (1, 2) and x.shape[1] == weights.shape[1] == 1
 
 
+def byte_maps(site: Site) -> bool:
+    """Feature maps of this function must be 8 bits wide.
+
+    Export with `activation_type="int8"`.
+    """
+    return all(t.dtype in ("int8", "uint8") for t in site.maps)
+
+
 def small_windows(site: Site) -> bool:
     """A window must be at most 8 by 8 with padding SAME; at most 256 high and 65,536 in all with padding VALID.
 
@@ -280,7 +288,7 @@ OPS: dict[str, tuple[Rule, ...]] = {
     "EXP": (narrow_maps,),
     "EXPAND_DIMS": (),
     "FULLY_CONNECTED": (constant_weights, constant_bias, weights_that_sum_up),
-    "GELU": (narrow_maps,),
+    "GELU": (narrow_maps, byte_maps),
     "HARD_SWISH": (narrow_maps,),
     "LEAKY_RELU": (narrow_maps,),
     "LOG": (narrow_maps,),

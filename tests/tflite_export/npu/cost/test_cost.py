@@ -67,6 +67,22 @@ def test_softmax_takes_three_passes():
     assert (found.vector_ops, found.work.sram_read_bytes) == (30, 30)
 
 
+def test_vectors_of_length_one_take_two_passes():
+    found = cost(Net(1, 10).op("L2_NORMALIZATION", (1, 10)))
+    assert (found.vector_ops, found.work.sram_read_bytes) == (20, 20)
+
+
+def test_rows_of_a_table_come_from_main_memory_in_whole_bursts_and_parts_of_a_map_do_not():
+    net = Net(1, 5, dtype="int32")
+    burst, table = MACHINE.memory.dram_burst_bytes, net.constant("table", (100, 24))
+    net.last, tokens = table, net.last
+    found = cost(net.op("GATHER", (1, 5, 24), tokens, axis=0))
+    assert (found.reread_bytes, found.work.sram_write_bytes) == (5 * -(-24 // burst) * burst, 5 * 24)
+    assert found.vector_ops == 0
+    moved = Net(1, 6, 8)
+    assert cost(moved.op("GATHER", (1, 2, 8), moved.constant("numbers", (2,), "int32"), axis=1)).reread_bytes == 0
+
+
 def test_a_pool_touches_every_element_of_its_windows():
     for kind in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
         net = Net(1, 8, 8, 3).op(kind, (1, 4, 4, 3), filter_height=2, filter_width=2, stride_h=2, stride_w=2)
