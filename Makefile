@@ -1,5 +1,6 @@
 # make demo   trains, prunes, quantises, exports, proves and costs a small network; writes out/
-# make test   everything that must hold;  make check   the quick part of it (about three minutes)
+# make test   what must hold;  make check   the quick part of it (about three minutes)
+# make evidence   every example, every pair of techniques, and the claims that take long to train (about six minutes)
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -8,13 +9,16 @@ SETUP  := $(VENV)/.installed
 JOBS   ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test check lint types bench clean
+.PHONY: demo test evidence check lint types bench clean
 
 demo: $(SETUP)
 	$(BIN)/tfcompress demo
 
 test: $(SETUP) lint types
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not evidence"
+
+evidence: $(SETUP)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m evidence
 
 check: $(SETUP) lint types
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" tests/laws tests/test_architecture.py

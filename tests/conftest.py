@@ -3,6 +3,29 @@ from collections import Counter
 import keras
 import pytest
 
+EVIDENCE = (
+    "test_examples.py",
+    "laws/test_pairs.py",
+    "tfcompress/callbacks/test_budget.py",
+    "tfcompress/callbacks/test_trail_and_warn_stall.py",
+    "tfcompress/gating/test_information_bottleneck.py",
+    "tfcompress/joint/test_prune_quantize.py",
+    "tfcompress/normalization/test_lagrange.py",
+    "tfcompress/pruning/test_analytic_threshold.py",
+    "tfcompress/pruning/test_balanced.py",
+    "tfcompress/pruning/test_learned_threshold.py",
+    "tfcompress/quantization/test_relaxed.py",
+    "tfcompress/weight_tying/test_backends.py",
+    "tfcompress/weight_tying/test_look_up_table.py",
+)
+"""Files whose slow tests train for long to show a claim. `make test` leaves them to `make evidence`, for want of time."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("slow") and item.path.as_posix().endswith(EVIDENCE):
+            item.add_marker(pytest.mark.evidence)
+
 
 @pytest.fixture(autouse=True)
 def names_start_at_one():

@@ -64,7 +64,7 @@ def test_every_group_has_the_same_count_in_the_file(tmp_path: Path) -> None:
     }
     for name, counts in counted.items():
         assert counts.size > 1 and np.ptp(counts) == 0, name
-        assert np.mean(stored[f"{name}/kernel"] == 0) == pytest.approx(SPARSITY[name], abs=0.015)
+        assert np.mean(stored[f"{name}/kernel"] == 0) == pytest.approx(SPARSITY[name], abs=0.04)
 
     receipt = tfe.receipt(blob, keras_model=loaded)
     assert receipt.ok, receipt.problems

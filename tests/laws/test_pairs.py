@@ -9,6 +9,8 @@ import tfcompress as tfc
 import tflite_export as tfe
 from tflite_export.flatbuffer import read
 
+pytestmark = pytest.mark.slow
+
 SINGLE = [c for c in one_of_each() if c.slot == "kernel" and not isinstance(c.factory(), tfc.Chain)]
 SECOND = [case for case in SINGLE if case.kind == "quantizes"]
 
