@@ -18,7 +18,7 @@ EVIDENCE = (
     "tfcompress/weight_tying/test_backends.py",
     "tfcompress/weight_tying/test_look_up_table.py",
 )
-"""Files whose slow tests train for long to show a claim. `make test` leaves them to `make evidence`, for want of time."""
+"""Files whose slow tests train for long to show a claim; `make test` leaves them to `make evidence`."""
 
 
 def pytest_collection_modifyitems(items):

@@ -106,6 +106,7 @@ def test_without_the_callback_the_budget_is_missed():
     assert all(gate.keep.all() for gate in tfc.costs.Facts(model).gates())
 
 
+@pytest.mark.slow
 def test_training_resumed_is_training_never_interrupted(trained, tmp_path):
     """Cut before and behind ``freeze``, in the middle between two settings of the prices."""
     share, model = 0.008, None
@@ -121,6 +122,7 @@ def test_training_resumed_is_training_never_interrupted(trained, tmp_path):
     assert widths(whole) == widths(model)
 
 
+@pytest.mark.slow
 def test_bayesian_bits_meet_a_budget():
     model = fit(network(transform=lambda: tfc.BayesianBits(seed=0)), Budget(0.02 * FLOAT), epochs=8)
     assert 0.7 * 0.02 <= tfc.costs.bops(model) / FLOAT <= 0.02 and {*widths(model)} <= {2, 4, 8}
@@ -138,6 +140,7 @@ def begun(model: keras.Model, budget: Budget) -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_a_cost_of_the_users_own_is_met_by_what_it_depends_on():
     """Open channels, told by a function; widths cost nothing in multiplications, have no price, and stay."""
     asked = []
@@ -170,6 +173,7 @@ def test_prices_are_the_slopes_of_the_logarithm_of_the_cost():
     np.testing.assert_allclose([float(gate.kl) for gate in gates], behind, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_bytes_of_the_weights_are_a_budget_and_maps_keep_their_bits():
     model = begun(network(), Budget(600, tfc.costs.weight_bytes, freeze=0))
     assert 480 <= tfc.costs.weight_bytes(model) <= 600
