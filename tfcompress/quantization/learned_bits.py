@@ -21,7 +21,7 @@ from keras import ops
 
 from tfcompress.axes import as_axes, slice_shape
 from tfcompress.grid import Grid
-from tfcompress.transform import Transform
+from tfcompress.transform import Transform, require_calibrated
 
 
 class LearnedBits(Transform):
@@ -146,11 +146,7 @@ class LearnedBits(Transform):
             ValueError: Neither ``calibrate`` nor a training batch has set the unit.
         """
         scale = ops.convert_to_numpy(self.step)
-        if np.isnan(scale).any():
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' must be calibrated before its grid is known. Received: a step "
-                "that is NaN. Call tfcompress.calibrate(model, x) with representative inputs, or train the model."
-            )
+        require_calibrated(self, scale)
         return Grid(scale, self.width, signed=self.is_signed, narrow_range=bool(self.narrow_range))
 
     def get_config(self) -> dict[str, Any]:
