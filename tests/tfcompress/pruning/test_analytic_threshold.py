@@ -10,7 +10,7 @@ from tfcompress.pruning import analytic_threshold
 from tfcompress.pruning.analytic_threshold import PACE
 from tfcompress.schedules import Ramp
 
-PRICES = (1e-6, 1e-5, 1e-4)
+PRICES = (2e-7, 1e-6, 1e-5, 1e-4)
 
 
 def normal(*shape, seed=0):

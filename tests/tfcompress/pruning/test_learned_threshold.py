@@ -9,7 +9,7 @@ from tfcompress import LSQ, Chain, LearnedThreshold, callbacks, compress, testin
 from tfcompress.pruning.learned_threshold import PACE, learned_threshold
 from tfcompress.schedules import Ramp
 
-PRICES = (3e-7, 3e-5, 3e-4)
+PRICES = (3e-7, 3e-6, 3e-5, 3e-4)
 
 
 def normal(*shape, seed=0):
