@@ -12,30 +12,23 @@ rows start from the same float networks and have the same six epochs (see ``fash
                           that costs most, of equal ones the more even one
     prune, then quantise  half of the epochs for weights behind ``remove_channels``, with the share of channels in each
                           layer by kernel norms that uniform 4 x 4 (2 x 2 for the tightest) leaves affordable; then LSQ
-
-Each finished run is kept in ``results/budget.json``, and not made again.
 """
 
-import argparse
 import itertools
-import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import comparison
 import fashion
 import keras
 import numpy as np
-import record
 
 import tfcompress as tfc
-from tflite_export.files import write_atomically
 
 NAME = "budget"
-PACKAGES = ("tensorflow", "keras", "numpy")
 SHARES = (0.01, 0.005, 0.0025)
 PRUNED = ("conv0", "conv1", "conv2", "fc0")
 GATES = {"kl": 0.0, "speed": 200.0, "layers": "conv.*"}
@@ -121,7 +114,7 @@ def jobs() -> dict[str, tuple[str, float]]:
     return {f"{kind}, {share:.2%}": (kind, share) for share, kind in pairs if (kind, share) != ("uniform", SHARES[-1])}
 
 
-def run(job: str, of: fashion.Data, seed: int) -> dict[str, Any]:
+def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
     """Trains and scores one row."""
     kind, share = jobs()[job]
     model = ROWS[kind](of, seed, share)
@@ -139,20 +132,18 @@ def run(job: str, of: fashion.Data, seed: int) -> dict[str, Any]:
     }
 
 
-def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+def table(runs: comparison.Runs) -> list[dict[str, str]]:
     """One line a row: mean and spread over the seeds."""
     lines = []
     for job in jobs():
-        found = [done[job] for done in runs.values() if job in done]
+        found = comparison.rows(runs, job)
         if found:
-            accuracies = [one["accuracy"] for one in found]
-            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
             lines.append(
                 {
                     "row": job,
-                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
-                    "of the budget": f"{100 * np.mean([one['of_budget'] for one in found]):.0f} %",
-                    "MACs": f"{np.mean([one['macs'] for one in found]) / 1e6:.2f} M",
+                    "test accuracy": comparison.spread(found),
+                    "of the budget": f"{100 * comparison.mean(found, 'of_budget'):.0f} %",
+                    "MACs": f"{comparison.mean(found, 'macs') / 1e6:.2f} M",
                     "kernel bits": "/".join(map(str, found[0]["widths"])),
                     "input bits": "/".join(map(str, found[0]["map_widths"])),
                     "seeds": str(len(found)),
@@ -161,29 +152,5 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     return lines
 
 
-def main() -> None:
-    """Runs what is missing, keeps each finished run, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=15_000, help="training images")
-    parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
-    options = parser.parse_args()
-    name = NAME if options.images == 15_000 else f"{NAME}_{options.images}"
-    file = record.RESULTS / f"{name}.json"
-    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
-    of = fashion.data(options.images)
-    for seed in map(int, options.seeds.split(",")):
-        done = runs.setdefault(str(seed), {})
-        for job in jobs():
-            if job not in done and re.fullmatch(options.only, job):
-                keras.backend.clear_session()
-                done[job] = run(job, of, seed)
-                print(f"seed {seed}  {job}: {done[job]['accuracy']} %, {done[job]['of_budget']:.0%}", flush=True)
-                settings = record.settings(PACKAGES, images=options.images, epochs=fashion.EPOCHS, seeds=options.seeds)
-                content = {"settings": settings, "table": table(runs), "runs": runs}
-                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
-    record.show(table(runs))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(NAME, jobs(), run, table)

@@ -12,32 +12,26 @@ the 10,000 test images; multiply-accumulates are those that the interpreter exec
 off, on the first 2,000 of them. The control has gates without batch-shaping.
 
     python benchmarks/channel_gates.py [--images=15000] [--epochs=16] [--seeds=1,2,3] [--only=<regular expression>]
-
-Each finished run is kept in ``results/channel_gates.json``, and not made again.
 """
 
-import argparse
-import json
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import comparison
 import fashion
 import keras
 import numpy as np
-import record
 from keras import layers
 
 import tfcompress as tfc
 import tflite_export as tfe
-from tflite_export.files import write_atomically
 
 NAME = "channel_gates"
 PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert")
-IMAGES, EPOCHS, RATE, COUNTED = 15_000, 16, 3e-3, 2_000
+EPOCHS, RATE, COUNTED = 16, 3e-3, 2_000
 WIDTHS = (0.25, 0.375, 0.5, 0.75, 1.0)
 PRICES = (0.1, 0.2, 0.4, 0.8)
 """Of the open channels of one gate; there are four gates."""
@@ -109,19 +103,22 @@ def jobs() -> list[str]:
     return [*(f"static {width}" for width in WIDTHS), *gated]
 
 
-def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], epochs: int) -> comparison.Row:
+    """Trains and scores one row."""
+    return scores(trained(job, of, seed, epochs), of)
+
+
+def table(runs: comparison.Runs) -> list[dict[str, str]]:
     """One line a row: mean and spread over the seeds."""
     lines = []
     for job in jobs():
-        found = [run[job] for run in runs.values() if job in run]
+        found = comparison.rows(runs, job)
         if found:
-            accuracies = [one["accuracy"] for one in found]
-            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
             means = {key: float(np.mean([one[key] for one in found])) for key in ("executed", "open", "conditional")}
             lines.append(
                 {
                     "row": job,
-                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
+                    "test accuracy": comparison.spread(found),
                     "MACs executed": f"{means['executed'] / 1e6:.2f} M",
                     "gates open": f"{means['open']:.0f} %" if "static" not in job else "-",
                     "gates that depend on the input": f"{means['conditional']:.0f} %" if "static" not in job else "-",
@@ -131,30 +128,5 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     return lines
 
 
-def main() -> None:
-    """Runs what is missing, keeps each finished run, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=IMAGES, help="training images")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
-    options = parser.parse_args()
-    usual = (options.images, options.epochs) == (IMAGES, EPOCHS)
-    file = record.RESULTS / (f"{NAME}.json" if usual else f"{NAME}_{options.images}_{options.epochs}.json")
-    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
-    of = fashion.data(options.images)
-    for seed in map(int, options.seeds.split(",")):
-        done = runs.setdefault(str(seed), {})
-        for job in jobs():
-            if job not in done and re.fullmatch(options.only, job):
-                keras.backend.clear_session()
-                done[job] = scores(trained(job, of, seed, options.epochs), of)
-                print(f"seed {seed}  {job}: {done[job]}", flush=True)
-                settings = record.settings(PACKAGES, images=options.images, epochs=options.epochs, seeds=options.seeds)
-                content = {"settings": settings, "table": table(runs), "runs": runs}
-                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
-    record.show(table(runs))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(NAME, jobs(), run, table, PACKAGES, epochs=EPOCHS)

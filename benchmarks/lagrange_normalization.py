@@ -9,32 +9,25 @@ zero, two epochs, at each of two rates. The table shows each row at the rate tha
     trained    accuracy of the last epoch, as the training steps saw it
     test       accuracy on the 10,000 test images; far below ``trained``: statistics do not carry over to inference
     int8       the same of the exported file on our interpreter, and how many ops that file has
-
-Each finished run is kept in ``results/lagrange_normalization.json``, and not made again.
 """
 
-import argparse
-import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import comparison
 import fashion
 import keras
 import numpy as np
-import record
 from keras import layers
 
 import tfcompress as tfc
 import tflite_export as tfe
-from tflite_export.files import write_atomically
 from tflite_export.flatbuffer import read
 
 NAME = "lagrange_normalization"
-PACKAGES = ("tensorflow", "keras", "numpy")
 EPOCHS, RATES = 2, (0.01, 0.03)
 SIZES = [(16, 1), (16, 2), (32, 1), (32, 2), (32, 1), (64, 2), (64, 1), (64, 2), (64, 1), (64, 2), (64, 1)]
 """Channels and stride of each convolution: 28 x 28 pixels become one, and a channel there as many numbers as images."""
@@ -98,7 +91,18 @@ def variances(model: keras.Model, x: np.ndarray) -> list[float]:
     return [np.var(value) for value in inside.predict(x, batch_size=500, verbose=0)]
 
 
-def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+def jobs() -> dict[str, tuple[str, float]]:
+    """Name of a row -> kind of normalisation, rate."""
+    return {f"{kind} @ {rate}": (kind, rate) for kind in KINDS for rate in RATES}
+
+
+def scored(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], batch: int) -> comparison.Row:
+    """Trains and scores one row."""
+    kind, rate = jobs()[job]
+    return run(KINDS[kind], of, seed, rate, batch)
+
+
+def table(runs: comparison.Runs) -> list[dict[str, str]]:
     """One line a kind, at its better rate: mean and spread over the seeds."""
     lines = []
     for kind in KINDS:
@@ -111,14 +115,14 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
         rate = max(found, key=lambda r: np.mean([one["test"] for one in found[r]]))
         best = found[rate]
         reached = [variance for one in best for variance in one["variances"]]
-        exported = [one["int8"] for one in best if one["int8"] is not None]
+        exported = [one for one in best if one["int8"] is not None]
         lines.append(
             {
                 "normalisation": kind,
                 "rate": str(rate),
-                "trained": spread([one["trained"] for one in best]),
-                "test": spread([one["test"] for one in best]),
-                "int8": spread(exported) if exported else "not exported",
+                "trained": comparison.spread(best, "trained"),
+                "test": comparison.spread(best, "test"),
+                "int8": comparison.spread(exported, "int8") if exported else "not exported",
                 "ops": str(best[0]["ops"] or ""),
                 "variances": f"{min(reached):.2f} to {max(reached):.2f}",
                 "seeds": str(len(best)),
@@ -127,35 +131,5 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     return lines
 
 
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation, in percent."""
-    return f"{np.mean(values):.2f}{f' ± {np.std(values):.2f}' if len(values) > 1 else ''} %"
-
-
-def main() -> None:
-    """Runs what is missing, keeps each finished run, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=15_000, help="training images")
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
-    options = parser.parse_args()
-    usual = options.images == 15_000 and options.batch == 2
-    file = record.RESULTS / f"{NAME if usual else f'{NAME}_{options.images}_{options.batch}'}.json"
-    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
-    of = fashion.data(options.images)
-    for seed in map(int, options.seeds.split(",")):
-        done = runs.setdefault(str(seed), {})
-        for job, kind, rate in ((f"{name} @ {rate}", kind, rate) for name, kind in KINDS.items() for rate in RATES):
-            if job not in done and re.fullmatch(options.only, job.partition(" @ ")[0]):
-                keras.backend.clear_session()
-                done[job] = run(kind, of, seed, rate, options.batch)
-                print(f"seed {seed}  {job}: {done[job]}", flush=True)
-                settings = record.settings(PACKAGES, images=options.images, batch=options.batch, epochs=EPOCHS)
-                content = {"settings": settings, "table": table(runs), "runs": runs}
-                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
-    record.show(table(runs))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(NAME, jobs(), scored, table, batch=2)

@@ -13,30 +13,24 @@ All rows start from the same float networks (see ``fashion.py``); those that tra
     ..., not trained               calibrated, no epoch
     ..., batch norm afterwards     the trained row "plain batch norm", its factors then rounded to powers of two
 
-Whether a file multiplies is read from its bytes: ``multiplies`` lists the operations that do, and by what. Each
-finished run is kept in ``results/multiplierless.json``, and not made again.
+Whether a file multiplies is read from its bytes: ``multiplies`` lists the operations that do, and by what.
 """
 
-import argparse
-import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import comparison
 import fashion
 import keras
 import numpy as np
-import record
 
 import tfcompress as tfc
 import tflite_export as tfe
-from tflite_export.files import write_atomically
 
 NAME = "multiplierless"
-PACKAGES = ("tensorflow", "keras", "numpy")
 MOMENTUM = 0.9
 """Of the moving averages that decide on the powers of two; six epochs of 15,000 images are 702 steps."""
 
@@ -99,7 +93,13 @@ def scores(model: keras.Model, of: fashion.Data) -> dict[str, Any]:
     }
 
 
-def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
+    """Trains and scores one row."""
+    judge: Callable[..., dict[str, Any]] = in_keras if job == FLOAT else scores
+    return judge(JOBS[job](of, seed), of)
+
+
+def table(runs: comparison.Runs) -> list[dict[str, str]]:
     """One line a row: mean and spread over the seeds, and the difference to the float network's."""
     lines = []
     for job in JOBS:
@@ -107,15 +107,14 @@ def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
         if seeds:
             accuracies = np.array([runs[seed][job]["accuracy"] for seed in seeds])
             base = [runs[seed][FLOAT]["accuracy"] for seed in seeds if FLOAT in runs[seed]]
-            spread = f" ± {np.std(accuracies):.2f}" if len(seeds) > 1 else ""
             found = [runs[seed][job] for seed in seeds]
             lines.append(
                 {
                     "row": job,
-                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
+                    "test accuracy": comparison.spread(found),
                     "to float": f"{np.mean(accuracies) - np.mean(base):+.2f}" if len(base) == len(seeds) else "",
                     "ops that multiply": _multiplying(found),
-                    "zlib": f"{np.mean([one['zlib'] for one in found]):,.0f} B" if "zlib" in found[0] else "",
+                    "zlib": f"{comparison.mean(found, 'zlib'):,.0f} B" if "zlib" in found[0] else "",
                     "seeds": str(len(seeds)),
                 }
             )
@@ -130,30 +129,5 @@ def _multiplying(found: list[Mapping[str, Any]]) -> str:
     return f"{'/'.join(map(str, counts))} of {found[0]['operations']}"
 
 
-def main() -> None:
-    """Runs what is missing, keeps each finished run, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=15_000, help="training images")
-    parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
-    options = parser.parse_args()
-    name = NAME if options.images == 15_000 else f"{NAME}_{options.images}"
-    file = record.RESULTS / f"{name}.json"
-    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
-    of = fashion.data(options.images)
-    for seed in map(int, options.seeds.split(",")):
-        done = runs.setdefault(str(seed), {})
-        for job, recipe in JOBS.items():
-            if job not in done and re.fullmatch(options.only, job):
-                keras.backend.clear_session()
-                judge: Callable[..., dict[str, Any]] = in_keras if job == FLOAT else scores
-                done[job] = judge(recipe(of, seed), of)
-                print(f"seed {seed}  {job}: {done[job]['accuracy']} %", flush=True)
-                settings = record.settings(PACKAGES, images=options.images, epochs=fashion.EPOCHS, seeds=options.seeds)
-                content = {"settings": settings, "table": table(runs), "runs": runs}
-                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
-    record.show(table(runs))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(NAME, JOBS, run, table)

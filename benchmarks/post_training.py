@@ -11,31 +11,24 @@ convolutions, each with batch norm and ReLU. Each is changed in one way, and the
     <network>, feature maps ...: nothing          one step for each feature map
     <network>, feature maps ...: scaled           ``edits.shift_and_scale`` before rounding, without shifts
     <network>, feature maps ...: both             with shifts
-
-Each finished run is kept in ``results/post_training.json``, and not made again.
 """
 
-import argparse
-import json
 import os
-import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import comparison
 import fashion
 import keras
 import numpy as np
-import record
 from keras import layers
 
 import tfcompress as tfc
-from tflite_export.files import write_atomically
 
 NAME = "post_training"
-PACKAGES = ("tensorflow", "keras", "numpy")
 LIKENESS = 2000
 """Test images on which outputs are compared with those of the float network."""
 
@@ -98,7 +91,7 @@ def changed(model: keras.Model, change: str, remedy: str, of: fashion.Data) -> k
     return tfc.edits.correct_bias(small, x[:512]) if remedy == "empirical" else small
 
 
-def scores(job: str, of: fashion.Data, seed: int) -> dict[str, Any]:
+def scores(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
     """Those of ``fashion.scores``, the squared error of the outputs in percent of the float outputs', and warnings."""
     network, change, remedy = parts(job)
     model = float_network(network, of, seed)
@@ -127,51 +120,25 @@ def parts(job: str) -> tuple[str, str, str]:
     return network, change, remedy
 
 
-def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+def table(runs: comparison.Runs) -> list[dict[str, str]]:
     """One line a row: mean and spread of the accuracy over the seeds, mean error."""
     lines = []
     for job in jobs():
-        found = [run[job] for run in runs.values() if job in run]
+        found = comparison.rows(runs, job)
         if found:
             network, change, remedy = parts(job)
-            accuracies = [one["accuracy"] for one in found]
-            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
             lines.append(
                 {
                     "network": network,
                     "change": change or "none",
                     "remedy": remedy or "nothing",
-                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
-                    "squared error": f"{np.mean([one['error'] for one in found]):.2f} %",
+                    "test accuracy": comparison.spread(found),
+                    "squared error": f"{comparison.mean(found, 'error'):.2f} %",
                     "seeds": str(len(found)),
                 }
             )
     return lines
 
 
-def main() -> None:
-    """Runs what is missing, keeps each finished run, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=15_000, help="training images")
-    parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
-    options = parser.parse_args()
-    name = NAME if options.images == 15_000 else f"{NAME}_{options.images}"
-    file = record.RESULTS / f"{name}.json"
-    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
-    of = fashion.data(options.images)
-    for seed in map(int, options.seeds.split(",")):
-        done = runs.setdefault(str(seed), {})
-        for job in jobs():
-            if job not in done and re.fullmatch(options.only, job):
-                keras.backend.clear_session()
-                done[job] = scores(job, of, seed)
-                print(f"seed {seed}  {job}: {done[job]['accuracy']} %, error {done[job]['error']} %", flush=True)
-                settings = record.settings(PACKAGES, images=options.images, seeds=options.seeds)
-                content = {"settings": settings, "table": table(runs), "runs": runs}
-                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
-    record.show(table(runs))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(NAME, jobs(), scores, table)

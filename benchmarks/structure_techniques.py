@@ -17,26 +17,21 @@ Students: ``2 bits`` has a dictionary of four weights in each layer; ``half`` ha
 Each finished run is kept in ``results/structure_techniques.json``, and not made again.
 """
 
-import argparse
-import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import comparison
 import fashion
 import keras
 import numpy as np
-import record
 from keras import layers
 
 import tfcompress as tfc
-from tflite_export.files import write_atomically
 
 NAME = "structure_techniques"
-PACKAGES = ("tensorflow", "keras", "numpy")
 SIGNALS = 4096
 """Training images whose signals the least squares see."""
 
@@ -174,49 +169,28 @@ def scored(model: keras.Model, of: fashion.Data) -> dict[str, Any]:
     return {**fashion.scores(model, of), "parameters": model.count_params()}
 
 
-def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
+    """Trains and scores one row."""
+    return scored(jobs()[job](of, seed), of)
+
+
+def table(runs: comparison.Runs) -> list[dict[str, str]]:
     """One line a row: mean and spread over the seeds."""
     lines = []
     for job in jobs():
-        found = [run[job] for run in runs.values() if job in run]
+        found = comparison.rows(runs, job)
         if found:
-            accuracies = [one["accuracy"] for one in found]
-            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
             lines.append(
                 {
                     "row": job,
-                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
-                    "parameters": f"{np.mean([one['parameters'] for one in found]):,.0f}",
-                    "file": f"{np.mean([one['file'] for one in found]):,.0f} B",
+                    "test accuracy": comparison.spread(found),
+                    "parameters": f"{comparison.mean(found, 'parameters'):,.0f}",
+                    "file": f"{comparison.mean(found, 'file'):,.0f} B",
                     "seeds": str(len(found)),
                 }
             )
     return lines
 
 
-def main() -> None:
-    """Runs what is missing, keeps each finished run, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=15_000, help="training images")
-    parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
-    options = parser.parse_args()
-    name = NAME if options.images == 15_000 else f"{NAME}_{options.images}"
-    file = record.RESULTS / f"{name}.json"
-    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
-    of = fashion.data(options.images)
-    for seed in map(int, options.seeds.split(",")):
-        done = runs.setdefault(str(seed), {})
-        for job, recipe in jobs().items():
-            if job not in done and re.fullmatch(options.only, job):
-                keras.backend.clear_session()
-                done[job] = scored(recipe(of, seed), of)
-                print(f"seed {seed}  {job}: {done[job]['accuracy']} %, {done[job]['file']:,} bytes", flush=True)
-                settings = record.settings(PACKAGES, images=options.images, epochs=fashion.EPOCHS, seeds=options.seeds)
-                content = {"settings": settings, "table": table(runs), "runs": runs}
-                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
-    record.show(table(runs))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(NAME, jobs(), run, table)

@@ -8,30 +8,23 @@ Four kinds of rows, all from the same float networks, with the same six epochs (
     <technique>: after    its mechanism off in training: the six epochs without it, then applied once, nothing behind it
     <technique>: one-shot magnitude pruning to the zeros that the technique reached in each layer, at once, then six
                           epochs; for those that prune
-    <technique>: rounded  LSQ to the bits that the technique reached in each layer; for those that quantise
-
-Each finished run is kept in ``results/weight_techniques.json``, and not made again.
+    <technique>: rounded  LSQ to the bits that the technique reached in each layer; for those that learn widths. What
+                          rounds to given bits stands beside the rows of LSQ
 """
 
-import argparse
-import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import comparison
 import fashion
 import keras
-import numpy as np
-import record
 
 import tfcompress as tfc
-from tflite_export.files import write_atomically
 
 NAME = "weight_techniques"
-PACKAGES = ("tensorflow", "keras", "numpy")
 Rules = Mapping[str, Any]
 LAYERWISE = {90: {"conv1": 0.75, "conv2": 0.75, "fc0": 0.924}, 95: {"conv1": 0.85, "conv2": 0.85, "fc0": 0.968}}
 """Zeros by layer that make 90 and 95 % of all weights; the small first and last layer stay dense."""
@@ -109,7 +102,7 @@ TECHNIQUES: dict[str, Callable[[int], Rules]] = {
 }
 
 PRUNES = ("MagnitudePruning", "LearnedThreshold", "AnalyticThreshold", "Balanced", "Signed", "Joint")
-QUANTIZES = ("Joint",)
+LEARN_WIDTHS = ("Joint",)
 CONTROL = "float, six more epochs"
 
 
@@ -145,59 +138,38 @@ def jobs() -> list[str]:
     """All rows, each technique before its controls."""
     rows = [CONTROL]
     for technique in TECHNIQUES:
-        prunes, quantizes = technique.startswith(PRUNES), not technique.startswith(PRUNES) or "Joint" in technique
+        prunes = technique.startswith(PRUNES)
         rows.append(technique)
         rows += [f"{technique}: one-shot"] if prunes else []
-        rows += [f"{technique}: rounded"] if quantizes and "LSQ" not in technique else []
+        rows += [f"{technique}: rounded"] if technique.startswith(LEARN_WIDTHS) else []
         rows += [f"{technique}: after"] if not prunes else []
     return rows
 
 
-def table(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
+    """Trains and scores one row."""
+    return fashion.scores(trained(job, of, seed, done), of)
+
+
+def table(runs: comparison.Runs) -> list[dict[str, str]]:
     """One line a row: mean and spread over the seeds."""
     lines = []
     for job in jobs():
-        found = [run[job] for run in runs.values() if job in run]
+        found = comparison.rows(runs, job)
         if found:
-            accuracies = [one["accuracy"] for one in found]
-            spread = f" ± {np.std(accuracies):.2f}" if len(found) > 1 else ""
             bits = sorted({max(one["bits_by_layer"].values()) for one in found})
             lines.append(
                 {
                     "row": job,
-                    "test accuracy": f"{np.mean(accuracies):.2f}{spread} %",
-                    "zeros": f"{np.mean([one['zeros'] for one in found]):.1f} %",
+                    "test accuracy": comparison.spread(found),
+                    "zeros": f"{comparison.mean(found, 'zeros'):.1f} %",
                     "widest weight": f"{'/'.join(map(str, bits))} bits",
-                    "kernels, entropy-coded": f"{np.mean([one['entropy'] for one in found]):,.0f} B",
+                    "kernels, entropy-coded": f"{comparison.mean(found, 'entropy'):,.0f} B",
                     "seeds": str(len(found)),
                 }
             )
     return lines
 
 
-def main() -> None:
-    """Runs what is missing, keeps each finished run, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=15_000, help="training images")
-    parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
-    options = parser.parse_args()
-    name = NAME if options.images == 15_000 else f"{NAME}_{options.images}"
-    file = record.RESULTS / f"{name}.json"
-    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
-    of = fashion.data(options.images)
-    for seed in map(int, options.seeds.split(",")):
-        done = runs.setdefault(str(seed), {})
-        for job in jobs():
-            if job not in done and re.fullmatch(options.only, job):
-                keras.backend.clear_session()
-                done[job] = fashion.scores(trained(job, of, seed, done), of)
-                print(f"seed {seed}  {job}: {done[job]['accuracy']} %, {done[job]['zeros']} % zeros", flush=True)
-                settings = record.settings(PACKAGES, images=options.images, epochs=fashion.EPOCHS, seeds=options.seeds)
-                content = {"settings": settings, "table": table(runs), "runs": runs}
-                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
-    record.show(table(runs))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(NAME, jobs(), run, table)

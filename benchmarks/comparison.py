@@ -1,0 +1,96 @@
+"""What comparisons that take long share: the options, finished rows that are kept, the table of means and spreads.
+
+A comparison has jobs, names of rows, each run for several seeds. A finished run stays in ``results/<name>.json`` and is
+not made again, so an interrupted comparison goes on where it stopped; the table there is of all runs so far.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import fashion
+import keras
+import numpy as np
+import record
+
+from tflite_export.files import write_atomically
+
+PACKAGES = ("tensorflow", "keras", "numpy")
+Row = dict[str, Any]
+"""What one run gave; ``accuracy`` in percent is among it."""
+
+Runs = Mapping[str, Mapping[str, Row]]
+"""Seed -> job -> row."""
+
+
+def options(defaults: Mapping[str, Any]) -> argparse.Namespace:
+    """``--seeds``, ``--only`` and one option for each of the defaults."""
+    parser = argparse.ArgumentParser(description=(sys.modules["__main__"].__doc__ or "").partition("\n")[0])
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
+    return parser.parse_args()
+
+
+def main(
+    name: str,
+    jobs: Iterable[str],
+    run: Callable[..., Row],
+    table: Callable[[Runs], Sequence[Mapping[str, str]]],
+    packages: Sequence[str] = PACKAGES,
+    **defaults: Any,
+) -> None:
+    """Runs what is missing, keeps each finished run, prints the table.
+
+    Args:
+        name: Of the result; settings other than the defaults make a result of their own, ``<name>_<settings>``.
+        jobs: Names of the rows, in the order in which they are run.
+        run: ``run(job, data, seed, done, **settings)`` gives a row; ``done`` has the earlier rows of this seed.
+        table: Makes lines of all runs.
+        packages: Whose versions are kept.
+        **defaults: Settings, each an option; ``images``, the number of training images, is 15,000.
+    """
+    defaults = {"images": 15_000, **defaults}
+    given = vars(options(defaults))
+    seeds, only = given.pop("seeds"), given.pop("only")
+    usual = given == defaults
+    file = record.RESULTS / (f"{name}.json" if usual else f"{name}_{'_'.join(map(str, given.values()))}.json")
+    runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
+    of = fashion.data(given["images"])
+    more = {key: value for key, value in given.items() if key != "images"}
+    for seed in seeds.split(","):
+        done = runs.setdefault(seed, {})
+        for job in jobs:
+            if job not in done and re.fullmatch(only, job):
+                keras.backend.clear_session()
+                done[job] = run(job, of, int(seed), done, **more)
+                print(f"seed {seed}  {job}: {short(done[job])}", flush=True)
+                settings = record.settings(packages, **{"epochs": fashion.EPOCHS, **given}, seeds=",".join(runs))
+                content = {"settings": settings, "table": table(runs), "runs": runs}
+                write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
+    record.show(table(runs))
+
+
+def short(row: Row) -> str:
+    """The numbers of a row, without what is listed by layer."""
+    return ", ".join(f"{key} {value}" for key, value in row.items() if isinstance(value, int | float))
+
+
+def rows(runs: Runs, job: str) -> list[Row]:
+    """The runs of a job, one for each seed that has it."""
+    return [done[job] for done in runs.values() if job in done]
+
+
+def mean(found: Sequence[Row], key: str) -> float:
+    """Over the seeds."""
+    return float(np.mean([row[key] for row in found]))
+
+
+def spread(found: Sequence[Row], key: str = "accuracy") -> str:
+    """Mean and, of more than one, the standard deviation, in percent."""
+    deviation = f" ± {np.std([row[key] for row in found], ddof=1):.2f}" if len(found) > 1 else ""
+    return f"{mean(found, key):.2f}{deviation} %"
