@@ -226,3 +226,19 @@ def test_the_late_ramp_makes_the_edges_sharp_and_without_it_they_are_soft(runs, 
 @pytest.mark.slow
 def test_the_late_ramp_leaves_more_zeros_than_the_same_price_from_the_start(runs, digits):
     assert digits.pruned(AnalyticThreshold(1e-5)).sparsity < runs[1e-5].sparsity - 0.03
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parameter", ["a", "b"])
+def test_with_either_parameter_held_fixed_the_result_is_worse(runs, digits, late, parameter):
+    class Held(AnalyticThreshold):
+        def build(self, input_shape):
+            super().build(input_shape)
+            getattr(self, parameter).trainable = False
+
+    held, free = digits.pruned(Held(1e-4, sharpening=late)), runs[1e-4]
+    if parameter == "a":  # the band stays narrow
+        assert held.sparsity < free.sparsity - 0.3
+    else:  # weights are left half pruned, and deployed they are not what was trained
+        assert transition(held) > 0.03 > 10 * transition(free)
+        assert free.accuracy >= held.accuracy

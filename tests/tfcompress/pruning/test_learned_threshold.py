@@ -248,3 +248,23 @@ def test_a_preference_moves_zeros_from_one_layer_to_another(runs, digits):
     digits.fit(small, 10)
     zeros = float(np.mean(np.array(small.get_layer("conv_1").effective("kernel")) == 0))
     assert zeros < runs[3e-5].layers["conv_1"] - 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*triggered tf.function retracing")
+def test_with_batch_norms_a_fixed_threshold_behind_an_l1_penalty_does_worse_at_the_same_zeros(runs, digits):
+    learned, found = runs[3e-4], {}
+    assert learned.sparsity > 0.8
+    for price in (1e-3, 4e-3, 1e-2):
+        keras.utils.set_random_seed(1)
+        model = keras.models.clone_model(digits.network)
+        model.set_weights(digits.network.get_weights())
+        kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
+        for kernel in kernels:
+            kernel.regularizer = keras.regularizers.L1(price)
+        digits.fit(model, 10)
+        sizes = np.concatenate([np.abs(np.ravel(kernel)) for kernel in kernels])
+        for kernel in kernels:
+            kernel.assign(kernel * (abs(kernel) > np.quantile(sizes, learned.sparsity)))
+        found[price] = digits.evaluate(model)
+    assert learned.accuracy > max(found.values()) + 0.01, found
