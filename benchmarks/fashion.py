@@ -1,7 +1,11 @@
-"""Fashion-MNIST, one network, one protocol: what all accuracy benchmarks share.
+"""Fashion-MNIST, three networks, one protocol: what all accuracy benchmarks share.
 
-``fashion-cnn``: three 3x3 convolutions of 32, 64 and 64 channels without bias, each with batch norm and ReLU, max
-pooling behind the first two; dense 128 with ReLU; dense 10 (logits). 458,272 kernel weights, 6.09 million MACs.
+    fashion-cnn      three 3x3 convolutions of 32, 64 and 64 channels without bias, each with batch norm and ReLU, max
+                     pooling behind the first two; dense 128 with ReLU; dense 10 (logits). 458,272 kernel weights, 6.09
+                     million MACs. Where a benchmark names no network, it is this one
+    fashion-mobile   a 3x3 convolution, four pairs of depthwise and 1x1 convolutions, the mean; dense 10
+    resnet-20        the network of that name, its first convolution with stride 2: three stages of 16, 32 and 64
+                     channels and three blocks each, the mean; dense 10
 
 Float training: Adam 1e-3, batch 128, 10 epochs. Everything else starts from that network and trains for 6 epochs of
 Adam at 3e-4 with one cosine to zero, techniques and controls alike. Pixels are divided by 255; no augmentation, no
@@ -47,6 +51,43 @@ def network() -> keras.Model:
     return keras.Model(inputs, layers.Dense(10, name="fc1")(x))
 
 
+def mobile() -> keras.Model:
+    """``fashion-mobile``, not trained."""
+    inputs = x = keras.Input((28, 28, 1), name="image")
+    x = _normal(layers.Conv2D(16, 3, padding="same", use_bias=False, name="conv0")(x), "conv0")
+    for k, (filters, strides) in enumerate([(32, 2), (64, 1), (64, 2), (128, 1)], 1):
+        deep = layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False, name=f"deep{k}")
+        x = _normal(deep(x), f"deep{k}")
+        x = _normal(layers.Conv2D(filters, 1, use_bias=False, name=f"conv{k}")(x), f"conv{k}")
+    return keras.Model(inputs, layers.Dense(10, name="fc1")(layers.GlobalAveragePooling2D(name="mean")(x)))
+
+
+def resnet20() -> keras.Model:
+    """``resnet-20``, not trained; blocks are ``<stage>_<block>a`` and ``b``, ``<stage>_1c`` where a shape changes."""
+
+    def conv(x: Any, filters: int, size: int, strides: int, name: str, relu: bool = True) -> Any:
+        x = layers.Conv2D(filters, size, strides, padding="same", use_bias=False, name=name)(x)
+        return _normal(x, name) if relu else layers.BatchNormalization(name=f"{name}_norm")(x)
+
+    inputs = keras.Input((28, 28, 1), name="image")
+    x = conv(inputs, 16, 3, 2, "conv0")
+    for stage, filters in ((1, 16), (2, 32), (3, 64)):
+        for block in (1, 2, 3):
+            name, strides = f"{stage}_{block}", 2 if stage > 1 and block == 1 else 1
+            y = conv(conv(x, filters, 3, strides, f"{name}a"), filters, 3, 1, f"{name}b", relu=False)
+            x = conv(x, filters, 1, strides, f"{name}c", relu=False) if strides == 2 else x
+            x = layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")([x, y]))
+    return keras.Model(inputs, layers.Dense(10, name="fc1")(layers.GlobalAveragePooling2D(name="mean")(x)))
+
+
+def _normal(x: Any, name: str) -> Any:
+    return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_norm")(x))
+
+
+USUAL = "fashion-cnn"
+NETWORKS: dict[str, Callable[[], keras.Model]] = {USUAL: network, "fashion-mobile": mobile, "resnet-20": resnet20}
+
+
 def one_kernel(self: layers.BatchNormalization, inputs: Any, training: Any = None, mask: Any = None) -> Any:
     """Keras' batch norm on TensorFlow is a dozen passes over the map; this is the same function in one kernel."""
     if not (training and self.trainable) or type(self) is not layers.BatchNormalization or len(inputs.shape) != 4:
@@ -84,16 +125,25 @@ def fit(
     return model
 
 
-def float_network(of: Data, seed: int) -> keras.Model:
-    """The float network that everything starts from; trained once, kept in ``benchmarks/cache``."""
-    file = CACHE / f"float-{len(of[0])}-{seed}.keras"
+def kept(name: str, make: Callable[[], keras.Model]) -> keras.Model:
+    """A trained model, made once and kept in ``benchmarks/cache``."""
+    file = CACHE / f"{name}.keras"
     if not file.exists():
-        keras.utils.set_random_seed(seed)
         CACHE.mkdir(exist_ok=True)
-        trained = fit(network(), of, seed, 1e-3, FLOAT_EPOCHS)
+        trained = make()
         trained.save(file.with_suffix(".new.keras"))
         file.with_suffix(".new.keras").rename(file)
     return keras.models.load_model(file)
+
+
+def float_network(of: Data, seed: int, name: str = USUAL) -> keras.Model:
+    """The float network that everything starts from."""
+
+    def make() -> keras.Model:
+        keras.utils.set_random_seed(seed)
+        return fit(NETWORKS[name](), of, seed, 1e-3, FLOAT_EPOCHS)
+
+    return kept(f"{'float' if name == USUAL else name}-{len(of[0])}-{seed}", make)
 
 
 def fine_tuned(
@@ -105,9 +155,9 @@ def fine_tuned(
     )
 
 
-def compressed(of: Data, seed: int, rules: Any) -> keras.Model:
+def compressed(of: Data, seed: int, rules: Any, name: str = USUAL) -> keras.Model:
     """The float network with transforms, calibrated on 512 training images."""
-    small = tfc.compress(float_network(of, seed), rules)
+    small = tfc.compress(float_network(of, seed, name), rules)
     tfc.calibrate(small, of[0][:512])
     return small
 

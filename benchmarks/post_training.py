@@ -2,8 +2,8 @@
 
     python benchmarks/post_training.py [--images=15000] [--seeds=1,2,3] [--only=<regular expression>]
 
-Two float networks of the protocol in ``fashion.py``: ``fashion-cnn``, and ``fashion-mobile``, of depthwise and 1x1
-convolutions, each with batch norm and ReLU. Each is changed in one way, and then helped in one way, or not:
+Two float networks of the protocol in ``fashion.py``: ``fashion-cnn`` and ``fashion-mobile``. Each is changed in one
+way, and then helped in one way, or not:
 
     <network>, weights ...: nothing               the control, rounded or pruned at once
     <network>, weights ...: analytic              ``edits.correct_bias`` by batch norms and the mean of the pixels
@@ -24,7 +24,6 @@ import comparison
 import fashion
 import keras
 import numpy as np
-from keras import layers
 
 import tfcompress as tfc
 
@@ -47,35 +46,6 @@ REMEDIES = {**dict.fromkeys(WEIGHTS, ("nothing", "analytic", "empirical"))}
 REMEDIES |= dict.fromkeys(FEATURE_MAPS, ("nothing", "scaled", "both"))
 
 
-def mobile() -> keras.Model:
-    """``fashion-mobile``, not trained: a convolution, four pairs of depthwise and 1x1 convolutions, a Dense layer."""
-    inputs = x = keras.Input((28, 28, 1), name="image")
-    x = _normal(layers.Conv2D(16, 3, padding="same", use_bias=False, name="conv0")(x), "conv0")
-    for k, (filters, strides) in enumerate([(32, 2), (64, 1), (64, 2), (128, 1)], 1):
-        deep = layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False, name=f"deep{k}")
-        x = _normal(deep(x), f"deep{k}")
-        x = _normal(layers.Conv2D(filters, 1, use_bias=False, name=f"conv{k}")(x), f"conv{k}")
-    return keras.Model(inputs, layers.Dense(10, name="fc1")(layers.GlobalAveragePooling2D(name="mean")(x)))
-
-
-def _normal(x: Any, name: str) -> Any:
-    return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_norm")(x))
-
-
-def float_network(network: str, of: fashion.Data, seed: int) -> keras.Model:
-    """The trained float network of that name, kept in ``benchmarks/cache``."""
-    if network == "fashion-cnn":
-        return fashion.float_network(of, seed)
-    file = fashion.CACHE / f"{network}-{len(of[0])}-{seed}.keras"
-    if not file.exists():
-        keras.utils.set_random_seed(seed)
-        fashion.CACHE.mkdir(exist_ok=True)
-        trained = fashion.fit(mobile(), of, seed, 1e-3, fashion.FLOAT_EPOCHS)
-        trained.save(file.with_suffix(".new.keras"))
-        file.with_suffix(".new.keras").rename(file)
-    return keras.models.load_model(file)
-
-
 def changed(model: keras.Model, change: str, remedy: str, of: fashion.Data) -> keras.Model:
     """``model`` after one change and one remedy."""
     x = of[0][:1024]
@@ -94,7 +64,7 @@ def changed(model: keras.Model, change: str, remedy: str, of: fashion.Data) -> k
 def scores(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
     """Those of ``fashion.scores``, the squared error of the outputs in percent of the float outputs', and warnings."""
     network, change, remedy = parts(job)
-    model = float_network(network, of, seed)
+    model = fashion.float_network(of, seed, network)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         small = changed(model, change, remedy, of) if change else model

@@ -79,15 +79,13 @@ def fit(model: keras.Model, of: fashion.Data, seed: int, rate: float, epochs: in
 
 
 def float_network(name: str, of: fashion.Data, classes: int, seed: int) -> keras.Model:
-    """The trained float network of a task, kept in ``benchmarks/cache``."""
-    file = fashion.CACHE / f"{name}-{len(of[0])}-{seed}.keras"
-    if not file.exists():
+    """The trained float network of a task."""
+
+    def make() -> keras.Model:
         keras.utils.set_random_seed(seed)
-        fashion.CACHE.mkdir(exist_ok=True)
-        trained = fit(network(name, classes, UNITS[name]), of, seed, 3e-3, EPOCHS)
-        trained.save(file.with_suffix(".new.keras"))
-        file.with_suffix(".new.keras").rename(file)
-    return keras.models.load_model(file)
+        return fit(network(name, classes, UNITS[name]), of, seed, 3e-3, EPOCHS)
+
+    return fashion.kept(f"{name}-{len(of[0])}-{seed}", make)
 
 
 def magnitude(zeros: float, **more: Any) -> tfc.MagnitudePruning:

@@ -54,9 +54,14 @@ def balanced(steps: int) -> Rules:
 
 
 def shrinking(steps: int) -> Rules:
-    """Random steps towards zero, as large as Adam's and falling with them, up to the fourth fifth of the training."""
-    rate = keras.optimizers.schedules.CosineDecay(6e-3, max(steps, 1))
-    return kernels(tfc.SignedPerturbation(rate, begin_step=steps // 10, end_step=4 * steps // 5))
+    """Random steps towards zero, falling with Adam's, up to the fourth fifth; smaller where weights are larger."""
+    when = {"begin_step": steps // 10, "end_step": 4 * steps // 5}
+    rates = {"conv[12]": 2e-3, "fc0": 8e-3}
+    cosine = keras.optimizers.schedules.CosineDecay
+    return {
+        layers: {"kernel": tfc.SignedPerturbation(cosine(rate, max(steps, 1)), **when)}
+        for layers, rate in rates.items()
+    }
 
 
 def thresholds(steps: int) -> Rules:
@@ -67,7 +72,7 @@ def thresholds(steps: int) -> Rules:
 def edges(steps: int) -> Rules:
     """Soft for three fifths of the steps, then sharper and sharper, and frozen for the last fifth."""
     sharpening = tfc.schedules.Ramp(3 * steps // 5, 4 * steps // 5)
-    return kernels(tfc.AnalyticThreshold(sharpening=sharpening, freeze_step=4 * steps // 5))
+    return kernels(tfc.AnalyticThreshold(5e-5, sharpening, 4 * steps // 5, speed=30.0))
 
 
 def softly(bits: int, steps: int) -> Rules:

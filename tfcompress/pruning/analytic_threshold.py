@@ -12,8 +12,8 @@ half pruned in training, and then differs from what is deployed; ``sharpening`` 
 move any more, since no weight is near them, so it is best raised late: 0 for about the first 60 % of the steps. Even
 then, the edges must not become much softer than they were at the start.
 
-``alpha = unit * exp(PACE * a)`` and ``beta = exp(PACE * b) / unit`` with ``unit = std(w)``, fixed at the start, so that
-both are positive and fit weights of any scale, and move by about PACE percent where an optimizer like Adam moves
+``alpha = unit * exp(speed * a)`` and ``beta = exp(speed * b) / unit`` with ``unit = std(w)``, fixed at the start, so that
+both are positive and fit weights of any scale, and move by about ``speed`` percent where an optimizer like Adam moves
 weights by 0.01. ``alpha`` stays below the largest weights, so that no layer dies; there, only a gradient that pulls
 it down gets through.
 
@@ -33,9 +33,6 @@ from tfcompress import edges
 from tfcompress.constraints import AtLeast
 from tfcompress.pruning.soft_pruning import SoftPruning
 from tfcompress.schedules import translated
-
-PACE = 10
-"""How much faster than a weight of size 1 the logarithms of alpha and beta move."""
 
 ALPHA, BETA = 0.25, 20.0
 """Where alpha and beta start, in standard deviations of the weights, and in one over them."""
@@ -80,6 +77,9 @@ class AnalyticThreshold(SoftPruning):
             ``tfcompress.schedules.Ramp`` from 60 to 80 % of the steps, which leaves more zeros at the same price.
         freeze_step: Training step from which on the mask stays and only the weights that are left are trained, as they
             will be deployed. None (default) is never.
+        speed: How much faster than a weight of size 1 the logarithms of alpha and beta move, above 0. Default 10: an
+            optimizer like Adam can make the band e times wider in the steps in which its learning rates sum to 0.1.
+            Raise it for short trainings at low rates, where a higher price makes no more zeros.
 
     Raises:
         ValueError: An argument is out of range, or (when built) the tensor is a feature map.
@@ -88,21 +88,28 @@ class AnalyticThreshold(SoftPruning):
     REMEDY = "Begin with `sharpening` later, make it smaller, or raise `penalty`."
 
     def __init__(
-        self, penalty: float = 1e-5, sharpening: Any = 1.0, freeze_step: int | None = None, **kwargs: Any
+        self,
+        penalty: float = 1e-5,
+        sharpening: Any = 1.0,
+        freeze_step: int | None = None,
+        speed: float = 10.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(penalty, freeze_step, **kwargs)
+        if not speed > 0:
+            raise ValueError(f"`speed` must be above 0. Received: speed={speed}")
         if not callable(sharpening) and not sharpening >= 0:
             raise ValueError(f"`sharpening` must be at least 0, or a schedule. Received: sharpening={sharpening}")
-        self.sharpening = translated(sharpening)
+        self.sharpening, self.speed = translated(sharpening), speed
 
     def build(self, input_shape: Any) -> None:
         """Creates what is measured, and ``a`` and ``b``, which are trained."""
         super().build(input_shape)
         self.unit = self.add_measured("unit")
         start = keras.initializers.Constant
-        self.a = self.add_weight(shape=(), initializer=start(math.log(ALPHA) / PACE), name="a")
-        softest = AtLeast(math.log(SOFTEST) / PACE)
-        self.b = self.add_weight(shape=(), initializer=start(math.log(BETA) / PACE), constraint=softest, name="b")
+        self.a = self.add_weight(shape=(), initializer=start(math.log(ALPHA) / self.speed), name="a")
+        softest = AtLeast(math.log(SOFTEST) / self.speed)
+        self.b = self.add_weight(shape=(), initializer=start(math.log(BETA) / self.speed), constraint=softest, name="b")
 
     @property
     def measured(self) -> tuple[keras.Variable, ...]:
@@ -116,17 +123,19 @@ class AnalyticThreshold(SoftPruning):
 
     def alpha(self, x: Any) -> Any:
         """Half the distance of the edges."""
-        return at_most(ops.convert_to_tensor(self.unit) * ops.exp(PACE * ops.convert_to_tensor(self.a)), ceiling(x))
+        return at_most(
+            ops.convert_to_tensor(self.unit) * ops.exp(self.speed * ops.convert_to_tensor(self.a)), ceiling(x)
+        )
 
     @property
     def beta(self) -> Any:
         """The sharpness of the edges."""
-        return ops.exp(PACE * ops.convert_to_tensor(self.b)) / ops.convert_to_tensor(self.unit)
+        return ops.exp(self.speed * ops.convert_to_tensor(self.b)) / ops.convert_to_tensor(self.unit)
 
     def soft(self, x: Any, step: Any) -> tuple[Any, Any]:
         """``x`` times its gates; their price, and that of their softness."""
         h = edges.mask(x, self.alpha(x), self.beta)
-        softness = ops.square(BETA / ops.exp(PACE * ops.convert_to_tensor(self.b)))
+        softness = ops.square(BETA / ops.exp(self.speed * ops.convert_to_tensor(self.b)))
         coefficient = self.sharpening(step) if callable(self.sharpening) else self.sharpening
         return x * h, self.penalty * ops.sum(h) + coefficient * softness
 
@@ -142,14 +151,14 @@ class AnalyticThreshold(SoftPruning):
     def calibrate(self, x: Any) -> None:
         """Measures ``x``, the pre-trained weights, and starts with a narrow band."""
         super().calibrate(x)
-        self.a.assign(math.log(ALPHA) / PACE)
-        self.b.assign(math.log(BETA) / PACE)
+        self.a.assign(math.log(ALPHA) / self.speed)
+        self.b.assign(math.log(BETA) / self.speed)
 
     def get_config(self) -> dict[str, Any]:
         """Configuration with the schedule serialised."""
         sharpening = self.sharpening
         config = keras.saving.serialize_keras_object(sharpening) if callable(sharpening) else sharpening
-        return {**super().get_config(), "sharpening": config}
+        return {**super().get_config(), "sharpening": config, "speed": self.speed}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "AnalyticThreshold":

@@ -23,6 +23,9 @@ cells of width 1 / r in e,
 Of two nearly equal values of S, as for small sigma, the product keeps all digits. Values of x beyond the outermost
 cells are drawn to where these end, and get no gradient.
 
+The noise is never gone by itself, and what batch norms measure has it, too. From ``hard_step`` on training rounds as at
+inference, with a straight-through gradient, and everything behind it settles; best for the last fifth of the steps.
+
 Only a window of ``window`` grid points around x is looked at, moved to lie inside the grid; a grid that is no larger is
 looked at whole. With five points, and sigma a third of a step as at first, at most three thousandths of the probability
 are beyond it.
@@ -32,7 +35,7 @@ both by a fraction of their size. sigma is kept between a twentieth of a step, w
 
 Reference: Louizos et al., "Relaxed Quantization for Discretized Neural Networks", ICLR 2019,
 https://arxiv.org/abs/1810.01875, and US11562208B2, Qualcomm. Differs from the source in the fixed size of the window,
-which there follows sigma; in the range of weights, which is symmetric as TFLite int8 kernels require; in steps and
+which there follows sigma; in the hard end of training; in the range of weights, which is symmetric as TFLite int8 kernels require; in steps and
 noise of each output channel; in the initial step, which is the best of twenty by squared error (``steps.py``) and not
 the range of the values, of which two bits would make nothing but zeros; and in values beyond the grid, see above.
 """
@@ -138,6 +141,8 @@ class RelaxedQuantizer(Transform):
         hard: Whether training computes with grid points, too, and only the gradient is that of the soft sample.
             Default False; True leaves the layers behind a feature map no difference between training and inference but
             the noise.
+        hard_step: Training step from which on training rounds, with a straight-through gradient. None (default) is
+            never.
         window: Number of neighbouring grid points that may be drawn, odd, at least 3. Time and memory of training grow
             with it. Default 5.
         axis: Axis, or axes, with their own steps and noise; ``()`` is one for the whole tensor. None (default) is
@@ -159,6 +164,7 @@ class RelaxedQuantizer(Transform):
         bits: int = 4,
         temperature: float = 1.0,
         hard: bool = False,
+        hard_step: int | None = None,
         window: int = 5,
         axis: int | Sequence[int] | None = None,
         signed: bool | None = None,
@@ -172,24 +178,26 @@ class RelaxedQuantizer(Transform):
             raise ValueError(f"`bits` must be a whole number from 2 to 8. Received: bits={bits}")
         if not temperature > 0:
             raise ValueError(f"`temperature` must be above 0. Received: temperature={temperature}")
+        if hard_step is not None and hard_step < 0:
+            raise ValueError(f"`hard_step` must be at least 0, or None for never. Received: hard_step={hard_step}")
         if window < 3 or window % 2 != 1:
             raise ValueError(f"`window` must be an odd number of at least 3. Received: window={window}")
         self.bits, self.initial_temperature, self.hard, self.window = bits, temperature, hard, window
+        self.hard_step = hard_step
         self.axis, self.signed, self.narrow_range, self.learned = as_axes(axis), signed, narrow_range, learned
         self.seed, self.generator = seed, keras.random.SeedGenerator(seed)
         self._calibrated = False
 
     def build(self, input_shape: Any) -> None:
-        """Creates ``unit`` (NaN until calibrated), ``temperature``, and what learns, ``log_step`` and ``log_ratio``."""
+        """Creates ``unit`` (NaN until calibrated), ``temperature``, ``count``, and what learns, two logarithms."""
         shape = slice_shape(input_shape, self.axis, self.name)
 
-        def state(name: str, shape: tuple[int, ...], value: float) -> keras.Variable:
-            start = keras.initializers.Constant(value)
-            return self.add_weight(
-                shape=shape, initializer=start, trainable=False, aggregation="only_first_replica", name=name
-            )
+        def state(name: str, shape: tuple[int, ...], value: float, dtype: str = "float32") -> keras.Variable:
+            options = {"trainable": False, "aggregation": "only_first_replica", "name": name, "dtype": dtype}
+            return self.add_weight(shape=shape, initializer=keras.initializers.Constant(value), **options)
 
         self.unit, self.temperature = state("unit", shape, np.nan), state("temperature", (), self.initial_temperature)
+        self.count = state("count", (), 0, "int32")
         trained = self.learned is not False
         self.log_step = self.add_weight(shape=shape, initializer="zeros", trainable=trained, name="log_step")
         self.log_ratio = self.add_weight(
@@ -225,7 +233,7 @@ class RelaxedQuantizer(Transform):
         """Draws from the grid in training, rounds at inference; the first training call of all may set the step."""
         low, high = self._codes.low, self._codes.high
         if not training:
-            return gradients.multiples(x, self.step, float(low), float(high))
+            return self._rounded(x)
         if not self._calibrated:
             unit = ops.convert_to_tensor(self.unit)
             self.unit.assign(ops.cond(ops.any(ops.isnan(unit)), lambda: self._initial_step(x), lambda: unit))
@@ -233,7 +241,16 @@ class RelaxedQuantizer(Transform):
         shape = (size, *ops.shape(x))
         uniform = keras.random.uniform(shape, minval=IMPOSSIBLE, dtype="float32", seed=self.generator)
         temperature = ops.convert_to_tensor(self.temperature)
-        return relaxed(x, self.step, self.ratio, temperature, uniform, low, high, self.hard)
+        now = ops.cast(self.count, "int32")  # a tensor, where the variable itself would change with the next line
+        self.count.assign(now + 1)
+
+        def drawn() -> Any:
+            return relaxed(x, self.step, self.ratio, temperature, uniform, low, high, self.hard)
+
+        return drawn() if self.hard_step is None else ops.cond(now < self.hard_step, drawn, lambda: self._rounded(x))
+
+    def _rounded(self, x: Any) -> Any:
+        return gradients.multiples(x, self.step, float(self._codes.low), float(self._codes.high))
 
     def _initial_step(self, x: Any) -> Any:
         return initial_step(ops.stop_gradient(x), self.axis, self._codes.low, self._codes.high)
@@ -262,6 +279,6 @@ class RelaxedQuantizer(Transform):
 
     def get_config(self) -> dict[str, Any]:
         """Configuration; None stays None, for the slot to decide."""
-        names = ("bits", "hard", "window", "axis", "signed", "narrow_range", "learned", "seed")
+        names = ("bits", "hard", "hard_step", "window", "axis", "signed", "narrow_range", "learned", "seed")
         mine = {"temperature": self.initial_temperature, **{name: getattr(self, name) for name in names}}
         return {**super().get_config(), **mine}

@@ -1,15 +1,16 @@
 import itertools
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfcompress import LSQ, AnalyticThreshold, Chain, testing
 from tfcompress.pruning import analytic_threshold
-from tfcompress.pruning.analytic_threshold import PACE
 from tfcompress.schedules import Ramp
 
+SPEED = 10.0
 PRICES = (2e-7, 1e-6, 1e-5, 1e-4)
 
 
@@ -23,9 +24,9 @@ def built(transform, x, alpha=None, beta=None):
     transform.built = True
     transform.calibrate(x)
     if alpha is not None:
-        transform.a.assign(math.log(alpha) / PACE)
+        transform.a.assign(math.log(alpha) / SPEED)
     if beta is not None:
-        transform.b.assign(math.log(beta) / PACE)
+        transform.b.assign(math.log(beta) / SPEED)
     return transform
 
 
@@ -38,8 +39,8 @@ def test_values_by_hand():
     x = np.float32([[0.0, 0.5], [-0.5, 2.0]])
     transform = built(AnalyticThreshold(), x)
     transform.unit.assign(1.0)
-    transform.a.assign(math.log(0.5) / PACE)
-    transform.b.assign(math.log(8.0) / PACE)
+    transform.a.assign(math.log(0.5) / SPEED)
+    transform.b.assign(math.log(8.0) / SPEED)
     at_edge = 0.5 + 1 / (1 + math.exp(8.0))  # 1 + S(0) - S(8)
     np.testing.assert_allclose(transform(x, training=True), [[0, 0.5 * at_edge], [-0.5 * at_edge, 2]], rtol=1e-4)
     np.testing.assert_array_equal(transform(x), [[0, 0.5], [-0.5, 2.0]])  # the edge itself is kept
@@ -54,8 +55,8 @@ def test_all_gradients_are_the_slopes_of_finite_differences():
     by_x, by_a, by_b = tape.gradient(total, [variable, transform.a.value, transform.b.value])
 
     def loss(x, a, b):
-        gates = h(x, unit * math.exp(PACE * a), math.exp(PACE * b) / unit)
-        return np.sum(x * gates * upstream) + 0.3 * np.sum(gates) + 0.7 * (20 / math.exp(PACE * b)) ** 2
+        gates = h(x, unit * math.exp(SPEED * a), math.exp(SPEED * b) / unit)
+        return np.sum(x * gates * upstream) + 0.3 * np.sum(gates) + 0.7 * (20 / math.exp(SPEED * b)) ** 2
 
     a, b, x, size = float(transform.a), float(transform.b), np.float64(x), 1e-6
     assert float(total) == pytest.approx(loss(x, a, b), rel=1e-5)
@@ -125,6 +126,20 @@ def test_sharpening_follows_its_schedule():
     np.testing.assert_allclose(paid, [4 * c for c in (0, 0, 0, 3, 6, 6)], rtol=1e-5)
 
 
+def test_speed_scales_how_far_an_optimizer_moves_the_edges_and_not_where_they_start():
+    x, moved = normal(30, 20), []
+    for speed in (5.0, 20.0):
+        transform = built(AnalyticThreshold(0.1, speed=speed), x)
+        assert float(transform.alpha(x)) == pytest.approx(0.25 * x.std(), rel=1e-4)
+        optimizer = keras.optimizers.Adam(1e-3)
+        with tf.GradientTape() as tape:
+            transform(x, training=True)
+            loss = transform.losses[-1]
+        optimizer.apply([tape.gradient(loss, transform.a.value)], [transform.a])
+        moved.append(math.log(float(transform.alpha(x)) / (0.25 * x.std())))
+    assert moved[1] == pytest.approx(4 * moved[0], rel=0.01) and moved[0] > 0.004
+
+
 def test_the_schedule_is_part_of_the_configuration():
     twin = AnalyticThreshold.from_config(AnalyticThreshold(sharpening=Ramp(2, 4, 6.0)).get_config())
     assert isinstance(twin.sharpening, Ramp) and float(twin.sharpening(3)) == 3
@@ -136,7 +151,7 @@ def test_the_share_in_transition_is_counted():
     transform = built(AnalyticThreshold(), x, alpha=1.0, beta=20.0)
     gates = h(np.float64(x), float(transform.alpha(x)), float(transform.beta))
     assert float(transform.transition(x)) == pytest.approx(np.mean((gates > 0.05) & (gates < 0.95)), abs=2e-4)
-    transform.b.assign(math.log(20_000.0) / PACE)
+    transform.b.assign(math.log(20_000.0) / SPEED)
     assert float(transform.transition(x)) < 0.001
 
 
@@ -151,7 +166,12 @@ def test_a_frozen_mask_stays_and_training_sees_what_is_deployed():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"penalty": -1e-3}, "`penalty`"), ({"freeze_step": -1}, "`freeze_step`"), ({"sharpening": -1}, "`sharpening`")],
+    [
+        ({"penalty": -1e-3}, "`penalty`"),
+        ({"freeze_step": -1}, "`freeze_step`"),
+        ({"sharpening": -1}, "`sharpening`"),
+        ({"speed": 0}, "`speed`"),
+    ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=f"{message}.*Received: "):
@@ -207,8 +227,8 @@ def test_a_pruned_network_with_batch_norms_is_as_good_as_before(runs, digits):
 @pytest.mark.slow
 def test_each_layer_learns_both_of_its_parameters(runs):
     names = runs[1e-5].transforms
-    alphas = [math.exp(PACE * float(names[n].a)) for n in names]
-    betas = [math.exp(PACE * float(names[n].b)) for n in names]
+    alphas = [math.exp(SPEED * float(names[n].a)) for n in names]
+    betas = [math.exp(SPEED * float(names[n].b)) for n in names]
     assert all(abs(math.log(alpha / 0.25)) > 0.05 for alpha in alphas) and max(alphas) > 2 * min(alphas), alphas
     assert all(abs(math.log(beta / 20)) > 0.5 for beta in betas) and max(betas) > 1.2 * min(betas), betas
 

@@ -228,6 +228,18 @@ def test_inference_is_plain_rounding_and_draws_nothing():
     assert not np.array_equal(transform(x, training=True), transform(x, training=True))
 
 
+def test_from_the_hard_step_on_training_rounds_with_a_straight_through_gradient():
+    x = normal(64, 6)
+    transform = calibrated(RelaxedQuantizer(4, hard_step=2, **WEIGHT), x)
+    for k in range(4):
+        with tf.GradientTape() as tape:
+            made = transform(tensor := tf.Variable(x), training=True)
+        assert np.array_equal(made, transform(x)) == (k >= 2)
+        inside = np.abs(x) < 7 * np.array(transform.step)
+        assert np.all(tape.gradient(made, tensor).numpy()[inside] == 1) == (k >= 2)
+    assert int(transform.count) == 4
+
+
 def test_the_same_seed_draws_the_same():
     x = normal(64, 6)
     first, second, other = (calibrated(RelaxedQuantizer(4, seed=s), x)(x, training=True) for s in (3, 3, 4))
@@ -272,6 +284,7 @@ def test_the_first_training_call_calibrates_and_without_it_there_is_nothing():
         ({"temperature": 0.0}, "`temperature` must be above 0"),
         ({"window": 4}, "`window` must be an odd number"),
         ({"window": 1}, "`window` must be an odd number"),
+        ({"hard_step": -1}, "`hard_step` must be at least 0"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):
@@ -279,7 +292,9 @@ def test_arguments_out_of_range_are_refused(arguments, message):
         RelaxedQuantizer(**arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"bits": 8, "hard": True}, {"bits": 2, "window": 3, "axis": (0, 1)}])
+@pytest.mark.parametrize(
+    "arguments", [{"bits": 8, "hard": True, "hard_step": 2}, {"bits": 2, "window": 3, "axis": (0, 1)}]
+)
 def test_other_arguments_keep_the_laws(arguments):
     testing.check_transform(lambda: RelaxedQuantizer(**arguments), (4, 5, 3))
 
