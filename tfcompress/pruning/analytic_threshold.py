@@ -14,8 +14,8 @@ then, the edges must not become much softer than they were at the start.
 
 ``alpha = unit * exp(speed * a)`` and ``beta = exp(speed * b) / unit`` with ``unit = std(w)``, fixed at the start, so
 that both are positive and fit weights of any scale, and move by about ``speed`` percent where an optimizer like Adam
-moves weights by 0.01. ``alpha`` stays below the largest weights, so that no layer dies; there, only a gradient that pulls
-it down gets through.
+moves weights by 0.01. ``alpha`` stays below the largest weights, so that no layer dies; there, only a gradient that
+pulls it down gets through.
 
 Reference: US11250325B2, "Self-pruning neural networks for weight parameter reduction", 2022. Differs from the source
 in that the formula of h is one that has all properties of the claims, of which the text gives no other; in the two
