@@ -4,7 +4,8 @@
 
 Every engine gets the same file and the same image; first all tensors are compared with the reference kernels (no
 difference is allowed), then the engines take turns, so that whatever else the machine does meets them alike.
-Minimum and median per image go to the table and to ``results/interpreter_speed.json``.
+Minimum and median per image go to the table and to ``results/interpreter_speed.json``, and how much memory the arrays
+of our interpreter take at most, inputs and weights apart.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402 - reads the number of threads once
 import record  # noqa: E402
 
-SEED, BATCH = 0, 16
+SEED, BATCH = 0, 32
 NETWORKS = {"MobileNetV2 0.35, 96x96": (96, 0.35), "MobileNetV2 1.0, 224x224": (224, 1.0)}
 ENGINES = {
     "LiteRT reference": "BUILTIN_REF",
@@ -133,6 +135,15 @@ def interleaved(runs: dict[str, tuple[Callable[[], Any], int]], seconds: float) 
     }
 
 
+def peak_mib(run: Callable[[], Any]) -> float:
+    """What arrays take at most while ``run`` runs."""
+    tracemalloc.start()
+    run()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak / 2**20
+
+
 def measure(name: str, seconds: float) -> dict[str, Any]:
     """Compares, then times, one of ``NETWORKS``."""
     side, alpha = NETWORKS[name]
@@ -140,11 +151,11 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
     images = np.random.default_rng(SEED).integers(-128, 128, (BATCH, side, side, 3)).astype(np.int8)
     differing, compared = mismatches(blob, images[:1])
     assert differing == 0, f"{differing} of {compared} values differ from the reference kernels"
-    return {
-        "values_compared": compared,
-        "mismatches": differing,
-        "engines": interleaved(engines(blob, images), seconds),
-    }
+    runs = engines(blob, images)
+    times = interleaved(runs, seconds)
+    for own in (OURS, OURS_BATCHED):
+        times[own]["peak_mib"] = peak_mib(runs[own][0])
+    return {"values_compared": compared, "mismatches": differing, "engines": times}
 
 
 def rows(name: str, result: dict[str, Any]) -> list[dict[str, str]]:
@@ -157,6 +168,7 @@ def rows(name: str, result: dict[str, Any]) -> list[dict[str, str]]:
             "min ms per image": f"{row['min_ms']:.2f}",
             "median ms": f"{row['median_ms']:.2f}",
             "times the reference": f"{reference / row['min_ms']:.1f}",
+            "arrays, MiB": f"{row['peak_mib']:.1f}" if "peak_mib" in row else "",
         }
         for engine, row in result["engines"].items()
     ]

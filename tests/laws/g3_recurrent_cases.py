@@ -141,10 +141,41 @@ def apart(draw, kind):
     return Case(Graph((*inputs, *outputs), (op,), (len(inputs) - 1,), made), (draw(codes(tuple(shape))),))
 
 
+@st.composite
+def of_numbers(draw, kind, made, options=None):
+    """An op on whole numbers of any size that broadcast, such as those of tokens."""
+    shape = draw(shapes())
+    second = tuple(1 if draw(st.integers(0, 3)) == 0 else length for length in shape)
+    values = [draw(codes(size, -(2**31), 2**31 - 1, np.int32)) for size in (shape, second)]
+    tensors = [Tensor("a", shape, "int32"), Tensor("b", second, "int32"), Tensor("y", shape, made)]
+    return draw(built(kind, tensors, options, tuple(values)))
+
+
+@st.composite
+def select(draw, kind):
+    """Codes or numbers by a condition; SELECT_V2 broadcasts all three, SELECT none but one condition for all."""
+    shape, dtype = draw(shapes()), draw(st.sampled_from(["int8", "int16", "int32", "float32"]))
+    on = draw(grids()) if dtype == "int8" else grid(0.5, 0, 0, 16) if dtype == "int16" else None
+    sizes = [shape, shape, shape]
+    if kind == "SELECT_V2":
+        one = draw(st.integers(0, 2))
+        sizes = [tuple(draw(st.sampled_from([1, n])) for n in shape) if k != one else shape for k in range(3)]
+    elif draw(st.booleans()):
+        sizes[0] = ()
+    condition = draw(codes(sizes[0], 0, 1, np.bool_))
+    values = [draw(codes(size, dtype=STORAGE[dtype])) for size in sizes[1:]]
+    ends = [Tensor(name, size, dtype, on) for name, size in zip("aby", (*sizes[1:], shape))]
+    return draw(built(kind, [Tensor("c", sizes[0], "bool"), *ends], None, (condition, *values)))
+
+
 RECURRENT_CASES = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (lstm(), 300),
     "UNIDIRECTIONAL_SEQUENCE_LSTM counting": (counting_lstm(), 40),
     "GATHER": (gather(), 100),
+    "ADD int32": (of_numbers("ADD", "int32", {"fused_activation_function": "NONE"}), 30),
+    "LESS": (of_numbers("LESS", "bool"), 30),
+    "SELECT": (select("SELECT"), 40),
+    "SELECT_V2": (select("SELECT_V2"), 60),
     "TANH": (tanh(), 80),
     "REVERSE_V2": (reverse(), 30),
     "SPLIT": (apart("SPLIT"), 30),

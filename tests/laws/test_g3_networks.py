@@ -100,6 +100,11 @@ def test_small_network_equals_the_reference(build, ends, litert):
     assert_equal_in_every_tensor(converted(build(), ends), litert)
 
 
+@pytest.mark.evidence
+def test_mobilenet_v2_at_its_full_size_equals_the_reference(litert):
+    assert len(assert_equal_in_every_tensor(converted(live_mobilenet_v2(224, 1.0)), litert).ops) == 65
+
+
 def test_mobilenet_v2_at_96_equals_the_reference_and_batches(litert):
     blob = converted(live_mobilenet_v2())
     assert len(assert_equal_in_every_tensor(blob, litert).ops) == 65

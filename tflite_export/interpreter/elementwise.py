@@ -55,10 +55,12 @@ def rectified(op: Op, tensors: Sequence[Tensor], name: str) -> Kernel:
     return looked_up(np.clip(codes, *limits(op, tensors, name)[1:]).astype(STORAGE[output(op, tensors).dtype]))
 
 
-def _shifted(real: np.float64, zero_point: int) -> np.ndarray:
-    """``MBQM((x - zero_point) << 20, real)`` for `every_code`, int32."""
-    codes = (every_code("int8") - zero_point) << SPARE_BITS
-    return multiply_by_quantized_multiplier(codes, *quantize_multiplier(float(real))).astype(np.int32)
+def _shifted(real: np.float64, zero_point: int) -> fused.Rescale:
+    """``MBQM((x - zero_point) << 20, real)``, which is all of int32."""
+    ends = np.iinfo(np.int32)
+    rule = fused.rescale_by(float(real), (0, ends.min, ends.max), -zero_point)
+    rule.table[fused.LEFT] += SPARE_BITS
+    return rule
 
 
 def scaled_sum(op: Op, tensors: Sequence[Tensor], sign: int) -> Kernel:
@@ -71,12 +73,12 @@ def scaled_sum(op: Op, tensors: Sequence[Tensor], sign: int) -> Kernel:
     real = twice / np.float64(np.float32(1 << SPARE_BITS) * scale)
     if real >= 1:
         refuse(op, output(op, tensors), f"the output scale must be over {twice / 2**SPARE_BITS:.3g}. Received: {scale}")
-    tables = _shifted(scale_a / twice, zero_a), sign * _shifted(scale_b / twice, zero_b)
+    rule_a, rule_b = _shifted(scale_a / twice, zero_a), _shifted(scale_b / twice, zero_b)
     rule = fused.rescale_by(real, limits(op, tensors))
 
     def run(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray]:
         y = np.empty(np.broadcast_shapes(a.shape, b.shape), np.int8)
-        fused.add(flat(a.view(np.uint8), y.shape), flat(b.view(np.uint8), y.shape), *tables, rule, y.reshape(-1))
+        fused.add(flat(a, y.shape), flat(b, y.shape), (rule_a, rule_b), np.int32(sign), rule, y.reshape(-1))
         return (y,)
 
     return run

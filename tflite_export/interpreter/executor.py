@@ -1,10 +1,11 @@
 """Runs a graph on arrays: kernels prepared once, ops in order, tensors dropped after their last use.
 
-A graph made for one sample runs a whole batch at once where no op mixes samples (see `batching`), else sample
-by sample; the caller sees no difference.
+A graph made for one sample runs many samples of a batch at once where no op mixes samples (see `batching`), else
+sample by sample; the caller sees no difference.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -22,6 +23,9 @@ State = dict[int, np.ndarray]
 DYNAMIC_BATCH = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "TILE", "FILL", "BROADCAST_TO")
 """Ops that the stock converter emits for plain layers only because the batch is of unknown size."""
 
+
+AT_ONCE = 2**24
+"""Bytes that the activations of an op may take: with more samples at once, caches and memory would fill for nothing."""
 
 SEVERAL_OUTPUTS = ("SPLIT", "UNPACK")
 """Ops that take a tensor apart; every other has one output."""
@@ -43,6 +47,7 @@ class Executor:
         _check_flow(graph)
         self._kernels = [_prepare(graph, op, kernels) for op in graph.ops]
         self.batchable = batchable(graph)
+        self._step = max(1, AT_ONCE // _largest(graph)) if self.batchable else 1
         self._constants = {k: tensor.data for k, tensor in enumerate(graph.tensors) if tensor.data is not None}
         last = {index: position for position, op in enumerate(graph.ops) for index in (*op.inputs, *op.outputs)}
         self._variables = [k for k, tensor in enumerate(graph.tensors) if tensor.is_variable]
@@ -78,10 +83,15 @@ class Executor:
         """
         samples = self._samples(inputs)
         state = self.initial_state(samples or 1) if state is None else state
-        if samples is None or self.batchable:
+        whole = self.batchable and (keep or observe is not None)  # then memory is wanted, not speed
+        if samples is None or whole or samples <= self._step:
             return self._run(inputs, observe, keep, state, skip=0 if samples is None else 1)
-        states = [{index: value[k : k + 1] for index, value in state.items()} for k in range(samples)]
-        runs = [self._run([x[k : k + 1] for x in inputs], observe, keep, own) for k, own in enumerate(states)]
+        step, skip = self._step, int(self.batchable)
+        starts = range(0, samples, step)
+        states = [{index: value[k : k + step] for index, value in state.items()} for k in starts]
+        runs = [
+            self._run([x[k : k + step] for x in inputs], observe, keep, own, skip) for k, own in zip(starts, states)
+        ]
         state.update({index: np.concatenate([own[index] for own in states]) for index in state})
         return {
             index: value if index in self._constants else np.concatenate([run[index] for run in runs])
@@ -143,6 +153,14 @@ class Executor:
                     f"with 1. Received: {x.shape}"
                 )
         return samples
+
+
+def _largest(graph: Graph) -> int:
+    """Bytes of the activations of the op that has most, for one sample."""
+    made = [
+        0 if t.data is not None else math.prod(t.shape) * np.dtype(STORAGE[t.dtype]).itemsize for t in graph.tensors
+    ]
+    return max([1, *(sum(made[k] for k in {*op.inputs, *op.outputs} if k >= 0) for op in graph.ops)])
 
 
 def _reset(tensor: Tensor, samples: int) -> np.ndarray:

@@ -11,27 +11,43 @@ import numpy as np
 from numba import njit
 
 from tflite_export.interpreter.arithmetic import quantize_multiplier, reduced_multiplier
+from tflite_export.interpreter.vectors import wide_vectors
 
 
 class Rescale(NamedTuple):
     """From int32 accumulators to codes, ``clip(MBQM(x + bias) + zero_point)``, made ready for a fused pass.
 
+    With ``s`` the shift of a channel, ``left = max(s, 0)`` and ``right = max(-s, 0)``, both roundings are one shift:
+
+        q    = ((x + bias) << left) * m + 2**30
+        MBQM = (q + half + (away if q < 0 else 0)) >> (31 + right)
+        half = 2**(right - 1 + 31),  away = -2**31;  both 0 if right is 0
+
+    for ``floor((floor(q / 2**31) + h) / 2**right)`` is ``floor((q + h * 2**31) / 2**(31 + right))``, and RDPOT is the
+    former with ``h = 2**(right - 1)``, one less for negative ``q``. Nothing leaves 64 bits.
+
     Attributes:
-        table: int32 (6, channels), one row per name in ``BIAS`` to ``RIGHT``. With ``s`` the shift of a channel:
-            ``power`` is ``2**max(s, 0)``, ``right`` is ``max(-s, 0)``, ``mask`` is ``2**right - 1``, ``half`` is
-            ``mask >> 1``. One array, so that a compiler sees at once that the output does not overlap it.
+        table: int32 (3, channels), one row per name in ``BIAS`` to ``MULTIPLIER``.
+        wide: int64 (3, channels), one row per name in ``HALF`` to ``RIGHT``, the last holding ``31 + right``.
         zero_point: Added after the rounding.
         low: Lowest code.
         high: Highest code.
     """
 
     table: np.ndarray
+    wide: np.ndarray
     zero_point: np.int32
     low: np.int32
     high: np.int32
 
+    def part(self, first: int, count: int) -> "Rescale":
+        """The rule of ``count`` of the channels."""
+        table, wide = (np.ascontiguousarray(rows[:, first : first + count]) for rows in (self.table, self.wide))
+        return self._replace(table=table, wide=wide)
 
-BIAS, POWER, MULTIPLIER, MASK, HALF, RIGHT = range(6)
+
+BIAS, LEFT, MULTIPLIER = range(3)
+HALF, AWAY, RIGHT = range(3)
 
 
 def rescale(
@@ -40,9 +56,11 @@ def rescale(
     """Prepares MBQM with the pairs ``multipliers``, ``shifts``; ``limits`` are zero point, lowest and highest code."""
     shifts = np.atleast_1d(np.asarray(shifts, np.int64))
     left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
-    mask = (np.int64(1) << right) - 1
-    rows = np.broadcast_arrays(np.asarray(bias, np.int64), np.int64(1) << left, multipliers, mask, mask >> 1, right)
-    return Rescale(np.stack(rows).astype(np.int32), *map(np.int32, limits))
+    table = np.stack(np.broadcast_arrays(np.asarray(bias, np.int64), left, multipliers)).astype(np.int32)
+    half = np.where(right > 0, np.int64(1) << (right + 30), 0)
+    wide = np.stack([half, np.where(right > 0, -(1 << 31), 0), right + 31])
+    wide = np.ascontiguousarray(np.broadcast_to(wide, (3, table.shape[1])))
+    return Rescale(table, wide, *map(np.int32, limits))
 
 
 def rescale_by(reals: np.ndarray | float, limits: tuple[int, int, int], bias: np.ndarray | int = 0) -> Rescale:
@@ -53,28 +71,29 @@ def rescale_by(reals: np.ndarray | float, limits: tuple[int, int, int], bias: np
 
 
 @njit(cache=True, inline="always")
-def _rescale(
-    x: np.int32, channel: int, table: np.ndarray, zero_point: np.int32, low: np.int32, high: np.int32
+def rescaled(
+    x: np.int32, c: int, table: np.ndarray, wide: np.ndarray, zero_point: np.int32, low: np.int32, high: np.int32
 ) -> np.int32:
-    """MBQM, zero point, clip, in wrapping int32; ``* power`` is the shift to the left.
+    """The code of the accumulator ``x`` of channel ``c``; int32 wraps.
 
     The rule comes in parts, as `Rescale` has them: taken apart inside a loop, it would keep that from being vectorised.
     """
-    shifted = np.int32(np.int32(x + table[BIAS, channel]) * table[POWER, channel])
-    value = np.int32((np.int64(shifted) * np.int64(table[MULTIPLIER, channel]) + (1 << 30)) >> 31)
-    up = (value & table[MASK, channel]) > np.int32(table[HALF, channel] + np.int32(value < 0))
-    code = np.int32((value >> table[RIGHT, channel]) + np.int32(up) + zero_point)
+    shifted = np.int32(np.int32(x + table[BIAS, c]) << table[LEFT, c])
+    q = np.int64(shifted) * np.int64(table[MULTIPLIER, c]) + (1 << 30)
+    q += wide[HALF, c] + ((q >> 63) & wide[AWAY, c])
+    code = np.int32(np.int32(q >> wide[RIGHT, c]) + zero_point)
     return min(max(code, low), high)
 
 
 @njit(cache=True)
 def requantize(accumulator: np.ndarray, rule: Rescale, out: np.ndarray) -> None:
-    """``out = rescale(accumulator)``, rows by channels; the accumulator holds whole numbers in any type."""
-    table, zero_point, low, high = rule
+    """``out = rescaled(accumulator)``, rows by channels; the accumulator holds whole numbers in any type."""
+    wide_vectors()
+    table, wide, zero_point, low, high = rule
     rows, channels = accumulator.shape
     for row in range(rows):
         for c in range(channels):
-            out[row, c] = _rescale(np.int32(accumulator[row, c]), c, table, zero_point, low, high)
+            out[row, c] = rescaled(np.int32(accumulator[row, c]), c, table, wide, zero_point, low, high)
 
 
 @njit(cache=True, inline="always")
@@ -149,43 +168,28 @@ def requantize_wide(accumulator: np.ndarray, rule: WideRescale, out: np.ndarray)
 
 
 @njit(cache=True)
-def depthwise(
-    padded: np.ndarray, weight: np.ndarray, steps: tuple[int, int, int, int], rule: Rescale, out: np.ndarray
+def add(
+    a: np.ndarray, b: np.ndarray, rules: tuple[Rescale, Rescale], sign: np.int32, rule: Rescale, out: np.ndarray
 ) -> None:
-    """Depthwise convolution of ``padded`` int8 (N, H, W, C) with ``weight`` int32 (kh, kw, C); ``out`` int8."""
-    table, zero_point, low, high = rule
-    stride_h, stride_w, dilation_h, dilation_w = steps
-    images, height, width, channels = out.shape
-    accumulator = np.empty(channels, np.int32)
-    for n in range(images):
-        for y in range(height):
-            for x in range(width):
-                accumulator[:] = 0
-                for i in range(weight.shape[0]):
-                    for j in range(weight.shape[1]):
-                        seen = padded[n, y * stride_h + i * dilation_h, x * stride_w + j * dilation_w]
-                        for c in range(channels):
-                            accumulator[c] += np.int32(seen[c]) * weight[i, j, c]
-                for c in range(channels):
-                    out[n, y, x, c] = _rescale(accumulator[c], c, table, zero_point, low, high)
-
-
-@njit(cache=True)
-def add(a: np.ndarray, b: np.ndarray, table_a: np.ndarray, table_b: np.ndarray, rule: Rescale, out: np.ndarray) -> None:
-    """``out = rescale(table_a[a] + table_b[b])`` over flat arrays; ``a`` and ``b`` are the bytes of the codes."""
-    table, zero_point, low, high = rule
+    """``out = rescaled(rescaled(a) + sign * rescaled(b))`` over flat arrays of codes, each by its rule."""
+    wide_vectors()
+    table_a, wide_a, zero_a, low_a, high_a = rules[0]
+    table_b, wide_b, zero_b, low_b, high_b = rules[1]
+    table, wide, zero_point, low, high = rule
     for k in range(out.size):
-        total = np.int32(table_a[a[k]] + table_b[b[k]])
-        out[k] = _rescale(total, 0, table, zero_point, low, high)
+        left = rescaled(np.int32(a[k]), 0, table_a, wide_a, zero_a, low_a, high_a)
+        right = rescaled(np.int32(b[k]), 0, table_b, wide_b, zero_b, low_b, high_b)
+        out[k] = rescaled(np.int32(left + sign * right), 0, table, wide, zero_point, low, high)
 
 
 @njit(cache=True)
 def multiply(a: np.ndarray, b: np.ndarray, zero_a: int, zero_b: int, rule: Rescale, out: np.ndarray) -> None:
     """``out = rescale((a - zero_a) * (b - zero_b))`` over flat arrays of codes."""
-    table, zero_point, low, high = rule
+    wide_vectors()
+    table, wide, zero_point, low, high = rule
     for k in range(out.size):
         product = np.int32((np.int64(a[k]) - zero_a) * (np.int64(b[k]) - zero_b))
-        out[k] = _rescale(product, 0, table, zero_point, low, high)
+        out[k] = rescaled(product, 0, table, wide, zero_point, low, high)
 
 
 @njit(cache=True)
@@ -225,14 +229,14 @@ def lstm_step(
         out: The output, int8 (samples, units).
     """
     logistic, tanh, tanh_of_cell = functions
-    table, zero, lowest, highest = rule
-    hidden_table, zero_point, low, high = hidden
+    table, wide, zero, lowest, highest = rule
+    hidden_table, hidden_wide, zero_point, low, high = hidden
     shift, clip = cell_rule
     samples, units = cell.shape
     gates = np.empty(4 * units, np.uint16)
     for n in range(samples):
         for k in range(4 * units):
-            gate = _rescale(np.int32(sums[n, k]), k, table, zero, lowest, highest) + inputs[n, k]
+            gate = rescaled(np.int32(sums[n, k]), k, table, wide, zero, lowest, highest) + inputs[n, k]
             gates[k] = np.uint16(min(max(gate, -32768), 32767))
         for k in range(units):
             i, f = np.int32(logistic[gates[k]]), np.int32(logistic[gates[k + units]])
@@ -243,7 +247,7 @@ def lstm_step(
                 c = min(max(c, -clip), clip)
             cell[n, k] = c
             product = np.int32(o * np.int32(tanh_of_cell[np.uint16(c)]))
-            out[n, k] = _rescale(product, 0, hidden_table, zero_point, low, high)
+            out[n, k] = rescaled(product, 0, hidden_table, hidden_wide, zero_point, low, high)
 
 
 @njit(cache=True, inline="always")

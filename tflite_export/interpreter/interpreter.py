@@ -36,7 +36,8 @@ class Interpreter:
         model_path: Path of the ``.tflite`` file; either this or ``model_content``.
         model_content: The file's bytes.
         experimental_delegates: Must be None: there is nothing to delegate to.
-        num_threads: Threads of the matrix products. None leaves NumPy's setting as it is.
+        num_threads: Threads of NumPy's matrix products, those of floats and int16. None leaves its setting as it is.
+            Those of int8 take one.
         experimental_op_resolver_type: Ignored; the arithmetic is always that of ``BUILTIN_REF``.
         experimental_preserve_all_tensors: Keeps intermediate tensors for ``get_tensor``.
         convolution: Which algorithm computes int8 convolutions of stride 1, such as ``tfcompress.toom_cook.Tiles(2)``:

@@ -92,6 +92,8 @@ def affine(op: Op, tensor: Tensor) -> tuple[np.float32, int]:
     whole = grid(op, tensor)
     if len(whole.scale) != 1:
         refuse(op, tensor, f"expected one scale. Received: {len(whole.scale)}. Quantise it per tensor")
+    if tensor.dtype == "int8" and not -128 <= whole.zero_point[0] <= 127:
+        refuse(op, tensor, f"the zero point of int8 lies between -128 and 127. Received: {whole.zero_point[0]}")
     if tensor.dtype == "int16" and whole.zero_point[0]:
         refuse(op, tensor, f"int16 feature maps have zero point 0. Received: {whole.zero_point[0]}")
     return np.float32(whole.scale[0]), int(whole.zero_point[0])

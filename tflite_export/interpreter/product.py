@@ -1,41 +1,21 @@
-"""Matrix products of integers through the float32 BLAS, exact.
-
-A float32 holds every whole number up to 2**24. A sum of products ``x[k] * w[k]`` with int8 codes ``x`` is
-therefore exact, in whatever order it is added up, while
-
-    128 * sum(|w[k]|) <= 2**24
-
-(for int8 weights: surely up to k = 1032). Longer sums are cut into pieces that are, added in int32.
-"""
-
-from itertools import pairwise
+"""Matrix products of integers, exact: int8 by the loops of `linear`, int16 by the float64 BLAS."""
 
 import numpy as np
 
-LIMIT = 2**24
+from tflite_export.interpreter import linear
 
 
 class ExactProduct:
-    """``x @ weights`` for int8 codes ``x`` (rows, K), held as float32, and whole ``weights`` (K, outputs)."""
+    """``x @ weights`` for int8 codes ``x`` (rows, K) and int8 ``weights`` (K, outputs), in int32, which wraps."""
 
     def __init__(self, weights: np.ndarray):
-        length = len(weights)
-        bounds = np.abs(weights.astype(np.int64))
-        count = 1
-        while count < length and max(128 * p.sum(0).max() for p in np.array_split(bounds, count)) > LIMIT:
-            count += 1
-        cuts = [0, *np.cumsum([len(p) for p in np.array_split(bounds, count)])]
-        self.pieces = [(slice(a, b), weights[a:b].astype(np.float32)) for a, b in pairwise(cuts)]
+        self.panels = linear.panels(weights)
+        self.bias = -linear.RAISE * weights.sum(0, dtype=np.int32)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """The product as whole numbers: float32 if one piece holds it, else int32."""
-        (where, weights), *rest = self.pieces
-        total = x[:, where] @ weights
-        if not rest:
-            return total
-        total = total.astype(np.int32)
-        for where, weights in rest:
-            total += (x[:, where] @ weights).astype(np.int32)
+        """The product as int32 (rows, outputs)."""
+        total = np.empty((len(x), len(self.bias)), np.int32)
+        linear.accumulate(np.ascontiguousarray(x), self.panels, self.bias, total)
         return total
 
 

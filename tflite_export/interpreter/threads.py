@@ -1,4 +1,4 @@
-"""How many threads the matrix products may use."""
+"""How many threads NumPy's matrix products may use; those of int8 are not among them, see `linear`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

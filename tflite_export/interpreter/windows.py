@@ -20,6 +20,8 @@ from tflite_export.ir import Op, Tensor
 BLOCK = 2**17
 """Elements in a block of patches: small enough for the second-level cache with what is computed from them."""
 
+Four = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -71,6 +73,19 @@ class Windows:
                 for position, tap in enumerate(self.taps(part[:, top * self.stride[0] :], count)):
                     patches[..., position, :] = tap
                 yield slice(first, first + images), slice(top, top + count), patches.reshape(-1, positions, channels)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each window is one pixel, and each pixel a window."""
+        return self.size == self.stride == (1, 1)
+
+    def pieces(self, channels: int, first: int, depth: int) -> tuple[Four, Four]:
+        """Where windows find ``depth`` of the ``channels`` from ``first`` on: ``window`` and ``steps`` of `linear`."""
+        (height, width), (down, across), (deep, apart) = self.size, self.stride, self.dilation
+        window = (height, width, apart * channels, depth)
+        if depth == channels and apart == 1:  # a row of the window is in one piece
+            window = (height, 1, 0, width * channels)
+        return window, (down, across * channels, deep, first)
 
 
 def windows(op: Op, x: Tensor, size: tuple[int, int]) -> Windows:

@@ -53,6 +53,17 @@ def test_batch_runs_at_once_where_samples_stay_apart(graph):
     np.testing.assert_array_equal(values[4], [[4, 0]] * 3)
 
 
+def test_large_batch_runs_in_parts_that_fit_into_memory(graph, monkeypatch):
+    monkeypatch.setattr("tflite_export.interpreter.executor.AT_ONCE", 3 * 16)  # three times two rows of two float32
+    executor = Executor(graph)
+    sizes, relu = [], executor._kernels[1]
+    executor._kernels[1] = lambda x: sizes.append(len(x)) or relu(x)
+    x = np.arange(16, dtype=np.float32).reshape(8, 2) - 8
+    values = executor.run([x])
+    assert sizes == [3, 3, 2]
+    np.testing.assert_array_equal(values[3], np.maximum(x + 1, 0))
+
+
 def test_batch_runs_sample_by_sample_where_they_would_mix():
     axes = Tensor("axes", (1,), "int32", None, np.array([0], np.int32))
     tensors = (real("x", 1, 2), axes, real("y", 1, 2))

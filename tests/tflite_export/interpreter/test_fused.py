@@ -33,22 +33,27 @@ def test_double_requantisation_rounds_halves_away_from_zero(total, code):
     assert out == code
 
 
-def test_depthwise_equals_a_sum_over_windows():
-    rng = np.random.default_rng(0)
-    padded, weight = rng.integers(-128, 128, (2, 9, 8, 3)).astype(np.int8), rng.integers(-128, 128, (3, 2, 3))
-    rule = fused.rescale_by(np.full(3, 1e-3), (5, -128, 127), np.array([10, 20, 30]))
-    out, total = np.empty((2, 3, 2, 3), np.int8), np.zeros((2, 3, 2, 3), np.int64)
-    for i in range(3):
-        for j in range(2):
-            total += padded[:, i * 2 : i * 2 + 5 : 2, j * 3 : j * 3 + 4 : 3] * weight[i, j]
-    fused.depthwise(padded, weight.astype(np.int32), (2, 3, 2, 3), rule, out)
-    np.testing.assert_array_equal(out, rescaled(total, [1e-3] * 3, (5, -128, 127), np.array([10, 20, 30])))
+def test_ties_round_half_up_then_half_away_from_zero():
+    """``m = 2**30``, ``s = -1``: a sum is halved, halves up, and halved again, halves away from zero."""
+    total = np.arange(-9, 10, dtype=np.int32).reshape(-1, 1)
+    out = np.empty(total.shape, np.int8)
+    fused.requantize(total, fused.rescale_by(0.25, (0, -128, 127)), out)
+    np.testing.assert_array_equal(out, rescaled(total, [0.25], (0, -128, 127), 0))
+    assert out[[0, 2, 4, 14, 16, 18], 0].tolist() == [-2, -2, -1, 2, 2, 3]
 
 
 def test_rescale_has_one_row_per_name_and_one_column_per_channel():
     rule = fused.rescale_by(np.array([0.25, 4.0]), (1, -128, 127), bias=np.array([7, 8]))
     assert rule.table[fused.BIAS].tolist() == [7, 8]
-    assert rule.table[fused.POWER].tolist() == [1, 8]
-    assert rule.table[fused.RIGHT].tolist() == [1, 0]
-    assert rule.table[fused.MASK].tolist() == [1, 0]
-    assert rule.table.dtype == np.int32
+    assert rule.table[fused.LEFT].tolist() == [0, 3]
+    assert rule.wide[fused.RIGHT].tolist() == [32, 31]
+    assert rule.wide[fused.HALF].tolist() == [2**31, 0]
+    assert rule.wide[fused.AWAY].tolist() == [-(2**31), 0]
+    assert (rule.table.dtype, rule.wide.dtype) == (np.int32, np.int64)
+
+
+def test_part_of_a_rule_is_the_rule_of_these_channels():
+    reals, bias = np.array([0.5, 0.25, 3.0, 0.125]), np.arange(4)
+    whole, part = fused.rescale_by(reals, (1, -9, 9), bias), fused.rescale_by(reals[1:3], (1, -9, 9), bias[1:3])
+    for expected, found in zip(part, whole.part(1, 2)):
+        np.testing.assert_array_equal(found, expected)

@@ -36,6 +36,12 @@ def test_scale_per_channel_is_not_affine(tensor, on):
         operands.affine(OP, tensor("x", (1, 2), "int8", on([1, 2])))
 
 
+@pytest.mark.parametrize("zero_point", [-129, 128])
+def test_zero_point_of_int8_is_one_of_its_codes(zero_point, tensor, on):
+    with pytest.raises(UnsupportedOp, match=rf"between -128 and 127. Received: {zero_point}"):
+        operands.affine(OP, tensor("x", (1, 2), "int8", on(0.5, zero_point)))
+
+
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.inf, np.nan])
 def test_scales_are_positive_and_finite(scale, tensor, on):
     with pytest.raises(UnsupportedOp, match=r"must be positive and finite"):

@@ -3,8 +3,7 @@
     y = clip(MBQM(MBQM((a - Za) << 20, Sa / T) + MBQM((b - Zb) << 20, Sb / T), T / (2**20 * Sy)) + Zy)
     T = 2 * max(Sa, Sb)
 
-``T`` and ``2**20 * Sy`` are float32 products, their ratios float64. Both inner terms depend on one code each and come
-from tables.
+``T`` and ``2**20 * Sy`` are float32 products, their ratios float64.
 
 Source: TensorFlow Lite, ``add.cc`` and ``reference_integer_ops::Add``. Differs from the source in nothing.
 """
@@ -20,8 +19,8 @@ from tflite_export.ir import Op, Tensor
 
 
 def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
-    """Float32, int8 or int16."""
-    if common_type(op, tensors, 0, 1, types=WIDE) != "float32":
+    """Float32, int8, int16, or int32, which is no code but a number and wraps."""
+    dtype, name = common_type(op, tensors, 0, 1, types=(*WIDE, "int32")), activation(op, tensors)
+    if dtype in ("int8", "int16"):
         return scaled_sum(op, tensors, sign=1)
-    name = activation(op, tensors)
-    return lambda a, b: (activate(np.add(a, b), name),)
+    return lambda a, b: (activate(np.add(a, b), name).astype(a.dtype, copy=False),)

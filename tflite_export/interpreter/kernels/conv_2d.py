@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tflite_export.interpreter import fused
+from tflite_export.interpreter import fused, linear
 from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.operands import (
     WIDE,
@@ -24,7 +24,7 @@ from tflite_export.interpreter.operands import (
     refuse,
     required,
 )
-from tflite_export.interpreter.product import ExactProduct, WideProduct
+from tflite_export.interpreter.product import WideProduct
 from tflite_export.interpreter.weighted import rescale, rescale_wide, weights, wide_bias
 from tflite_export.interpreter.windows import Windows, windows
 from tflite_export.ir import Op, Tensor
@@ -66,13 +66,19 @@ def _float(slide: Windows, matrices: list[np.ndarray], activation: str) -> Kerne
 
 
 def _int8(slide: Windows, matrices: list[np.ndarray], zero_point: int, rule: fused.Rescale) -> Kernel:
-    products = [ExactProduct(matrix) for matrix in matrices]
-    channels = sum(matrix.shape[1] for matrix in matrices)
+    groups, outputs = len(matrices), matrices[0].shape[1]
+    rule = linear.raised(rule, np.concatenate(matrices, 1))
+    parts = [(linear.panels(matrix), rule.part(k * outputs, outputs)) for k, matrix in enumerate(matrices)]
 
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
-        y = np.empty((len(x), *slide.out, channels), np.int8)
-        for images, rows, patches in slide.blocks(slide.pad(x, zero_point)):
-            fused.requantize(_accumulate(products, patches), rule, y[images, rows].reshape(-1, channels))
+        y = np.empty((len(x), *slide.out, groups * outputs), np.int8)
+        if groups == 1 and slide.pointwise:
+            linear.multiply(np.ascontiguousarray(x).reshape(-1, x.shape[3]), *parts[0], y.reshape(-1, outputs))
+            return (y,)
+        padded, depth = np.ascontiguousarray(slide.pad(x, zero_point)), x.shape[3] // groups
+        for k, (matrix, own) in enumerate(parts):
+            seen = slide.pieces(x.shape[3], k * depth, depth)
+            linear.convolve(padded.reshape(*padded.shape[:2], -1), matrix, *seen, k * outputs, own, y)
         return (y,)
 
     return run

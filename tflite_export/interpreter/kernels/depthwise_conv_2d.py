@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflite_export.interpreter import fused
+from tflite_export.interpreter import fused, linear
 from tflite_export.interpreter.arithmetic import activate
 from tflite_export.interpreter.operands import (
     WIDE,
@@ -41,8 +41,8 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
         return _float(slide, filters[0], multiplier, activation(op, tensors))
     if dtype == "int16":
         return _int16(slide, filters[0], multiplier, rescale_wide(op, tensors, filters.shape[3]))
-    rule = rescale(op, tensors, filters.sum((0, 1, 2), dtype=np.int64))
-    return _int8(slide, filters[0].astype(np.int32), multiplier, affine(op, x)[1], rule)
+    rule = rescale(op, tensors, np.zeros(filters.shape[3], np.int64))  # the kernel subtracts the zero point
+    return _int8(slide, filters[0], multiplier, affine(op, x)[1], rule)
 
 
 def _float(slide: Windows, filters: np.ndarray, multiplier: int, activation: str) -> Kernel:
@@ -59,12 +59,12 @@ def _float(slide: Windows, filters: np.ndarray, multiplier: int, activation: str
 
 
 def _int8(slide: Windows, filters: np.ndarray, multiplier: int, zero_point: int, rule: fused.Rescale) -> Kernel:
+    weights, steps = linear.stacks(filters), (*slide.stride, *slide.dilation)
+
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
-        padded = slide.pad(x, zero_point)
-        if multiplier > 1:
-            padded = np.repeat(padded, multiplier, axis=-1)
         y = np.empty((len(x), *slide.out, filters.shape[-1]), np.int8)
-        fused.depthwise(padded, filters, (*slide.stride, *slide.dilation), rule, y)
+        spread = np.repeat(x, multiplier, axis=-1) if multiplier > 1 else np.ascontiguousarray(x)
+        linear.depthwise(spread, weights, slide.before, steps, zero_point, rule, y)
         return (y,)
 
     return run

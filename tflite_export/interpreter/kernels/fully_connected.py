@@ -47,7 +47,7 @@ def prepare(op: Op, tensors: Sequence[Tensor]) -> Kernel:
     expect_shape(op, tensors, (*(x.shape[:-1] if keep else rows), len(matrix)))
     dtype = common_type(op, tensors, 0, types=WIDE)
     if dtype != "float32":
-        return (_int8 if dtype == "int8" else _int16)(op, tensors, matrix.astype(np.int64), keep)
+        return (_int8 if dtype == "int8" else _int16)(op, tensors, matrix, keep)
     return _float(matrix, keep, activation(op, tensors))
 
 
@@ -60,17 +60,20 @@ def _float(matrix: np.ndarray, keep: bool, activation: str) -> Kernel:
 
 
 def _int8(op: Op, tensors: Sequence[Tensor], matrix: np.ndarray, keep: bool) -> Kernel:
-    on = grid(op, required(op, tensors, 1))
-    if len(on.scale) == 1:
-        matrix = matrix - on.zero_point[0]
-    bias, real = folded_bias(op, tensors, matrix.sum(1)), real_multipliers(op, tensors, len(matrix))
-    _guard(op, tensors, 128 * np.abs(matrix).sum(1), bias, real)
-    product, clip = ExactProduct(matrix.T), limits(op, tensors)
+    on, product, clip = grid(op, required(op, tensors, 1)), ExactProduct(matrix.T), limits(op, tensors)
+    zero = int(on.zero_point[0]) if len(on.scale) == 1 else 0
+    centered = matrix.astype(np.int64) - zero
+    bias, real = folded_bias(op, tensors, centered.sum(1)), real_multipliers(op, tensors, len(matrix))
+    _guard(op, tensors, 128 * np.abs(centered).sum(1), bias, real)
+    depth = matrix.shape[1]
 
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
-        rows = x.reshape(-1, matrix.shape[1]).astype(np.float32)
-        y = np.empty((len(rows), len(matrix)), np.int8)
-        fused.requantize_double(product(rows), bias, real, clip, y)
+        rows = x.reshape(-1, depth)
+        total = product(rows)
+        if zero:
+            total -= zero * rows.sum(1, dtype=np.int32, keepdims=True)
+        y = np.empty(total.shape, np.int8)
+        fused.requantize_double(total, bias, real, clip, y)
         return (y.reshape(_shape(x, y, keep)),)
 
     return run
@@ -80,7 +83,7 @@ def _int16(op: Op, tensors: Sequence[Tensor], matrix: np.ndarray, keep: bool) ->
     if np.any(grid(op, required(op, tensors, 1)).zero_point):
         refuse(op, required(op, tensors, 1), "weights must have zero point 0 beside int16 inputs")
     bias, real = wide_bias(op, tensors, len(matrix)), real_multipliers(op, tensors, len(matrix))
-    _guard(op, tensors, 2**15 * np.abs(matrix).sum(1), bias, real)
+    _guard(op, tensors, 2**15 * np.abs(matrix.astype(np.int64)).sum(1), bias, real)
     product, clip = WideProduct(matrix.T), limits(op, tensors)
 
     def run(x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:

@@ -98,7 +98,7 @@ def _int8(scatter: _Scatter, filters: np.ndarray, zero_point: int, rule: fused.R
 
     def centered(rows: np.ndarray) -> np.ndarray:
         """``sum((x - Zx) * w)`` of the raw codes ``rows``."""
-        return product(rows.astype(np.float32)).astype(np.int32) - correction
+        return product(rows) - correction
 
     def run(_shape: np.ndarray, _filters: np.ndarray, x: np.ndarray, _bias: np.ndarray) -> tuple[np.ndarray]:
         total = scatter(x, centered, np.int32)

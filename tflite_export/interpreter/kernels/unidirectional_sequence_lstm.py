@@ -149,11 +149,11 @@ def _int8(op: Op, tensors: Sequence[Tensor], shape: Shape) -> Kernel:
         samples, count = steps.shape[:2]
         h, cell = (others[position - 1].reshape(samples, shape.units) for position in (HIDDEN, CELL))
         inputs = np.empty((samples * count, GATES * shape.units), np.int16)
-        fused.requantize(product(steps.reshape(-1, shape.inputs).astype(np.float32)), from_input, inputs)
+        fused.requantize(product(steps.reshape(-1, shape.inputs)), from_input, inputs)
         inputs, cell = inputs.reshape(samples, count, -1), cell.copy()
         y, cells = np.empty((samples, count, shape.units), np.int8), np.empty((samples, count, shape.units), np.int16)
         for t in range(count):
-            sums = recurrent_product(h.astype(np.float32))
+            sums = recurrent_product(h)
             h = np.empty((samples, shape.units), np.int8)
             fused.lstm_step(inputs[:, t], sums, from_output, functions, (30 + exponent, clip), hidden, cell, h)
             y[:, t], cells[:, t] = h, cell
