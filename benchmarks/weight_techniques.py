@@ -72,13 +72,18 @@ def thresholds(steps: int) -> Rules:
 def edges(steps: int) -> Rules:
     """Soft for three fifths of the steps, then sharper and sharper, and frozen for the last fifth."""
     sharpening = tfc.schedules.Ramp(3 * steps // 5, 4 * steps // 5)
-    return kernels(tfc.AnalyticThreshold(5e-5, sharpening, 4 * steps // 5, speed=30.0))
+    return kernels(tfc.AnalyticThreshold(5e-6, sharpening, 4 * steps // 5, speed=30.0))
 
 
 def softly(bits: int, steps: int) -> Rules:
     """Slopes that become steeper over four fifths of the steps; the last fifth rounds."""
     cold = 4 * steps // 5
     return kernels(tfc.SoftRound(bits, tfc.schedules.Ramp(0, cold, 0.05, 0.5, geometric=True), cold))
+
+
+def noisily(bits: int, steps: int) -> Rules:
+    """Drawn from the grid for four fifths of the steps; the last fifth rounds."""
+    return kernels(tfc.RelaxedQuantizer(bits, hard_step=4 * steps // 5))
 
 
 def joint(steps: int) -> Rules:
@@ -95,8 +100,8 @@ TECHNIQUES: dict[str, Callable[[int], Rules]] = {
     "SignedPerturbation": shrinking,
     "LSQ 4 bits": lambda steps: kernels(tfc.LSQ(4)),
     "LSQ 2 bits": lambda steps: kernels(tfc.LSQ(2)),
-    "RelaxedQuantizer 4 bits": lambda steps: kernels(tfc.RelaxedQuantizer(4)),
-    "RelaxedQuantizer 2 bits": lambda steps: kernels(tfc.RelaxedQuantizer(2)),
+    "RelaxedQuantizer 4 bits": lambda steps: noisily(4, steps),
+    "RelaxedQuantizer 2 bits": lambda steps: noisily(2, steps),
     "SoftRound 4 bits": lambda steps: softly(4, steps),
     "SoftRound 2 bits": lambda steps: softly(2, steps),
     "LookUpTable 16": lambda steps: kernels(tfc.LookUpTable(16)),

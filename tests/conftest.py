@@ -8,6 +8,7 @@ EVIDENCE = (
     "end_to_end/test_derived_network.py",
     "end_to_end/test_gate_pruning.py",
     "end_to_end/test_information_bottleneck.py",
+    "end_to_end/test_machine_budget.py",
     "laws/test_pairs.py",
     "tfcompress/callbacks/test_budget.py",
     "tfcompress/callbacks/test_trail_and_warn_stall.py",

@@ -31,6 +31,20 @@ def test_custom_layers():
     tfe.verify(names["blob"], x[:4], keras_model=names["small"])
 
 
+@pytest.mark.evidence
+def test_machines(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    machine = re.search(r"```toml\n(.*?)```", (DOCS / "machines.md").read_text(encoding="utf-8"), re.DOTALL)
+    Path("ours.toml").write_text(machine.group(1), encoding="utf-8")
+    layers = [keras.layers.Conv2D(32, 3, name="conv"), keras.layers.Flatten(), keras.layers.Dense(4, name="head")]
+    model = keras.Sequential([keras.Input((8, 8, 8)), *layers])
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).random((32, 8, 8, 8), np.float32)
+    names = {"keras": keras, "tfc": tfc, "tfe": tfe, "model": model, "loss": "mse", "x": x, "y": np.zeros((32, 4))}
+    names = run("machines.md", {**names, "blob": tfe.convert(model, x)})
+    assert names["cycles"](names["small"]) <= 0.6 * names["cycles"](model) and Path("cheapest.keras").exists()
+
+
 @pytest.mark.filterwarnings("ignore")  # TFMOT and tf_keras warn of themselves
 def test_from_tfmot(tmp_path, monkeypatch):
     import tensorflow as tf

@@ -17,13 +17,15 @@ activations, sums and pooling are not counted.
     callbacks.Budget(0.01 * tfcompress.costs.bops(model))     a limit
 
 Whatever is called on a model and returns a number is a cost to ``callbacks.Budget``. The three above are ``Cost``
-objects: what they count is also known for widths and channels that the model does not have yet.
+objects: what they count is also known for widths and channels that the model does not have yet. A cost of another kind
+needs a surrogate for that, a ``Cost`` which has the same value where the model is: ``near``. It may know a good one
+itself, as ``tflite_export.npu.Cost`` does, or is given one, ``Anchored``.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
@@ -90,6 +92,10 @@ class Cost:
         facts = Facts(model)
         return self.count(facts.rows(facts.widths(), facts.gone()))
 
+    def near(self, model: keras.Model, rows: Sequence[Row]) -> "Cost":
+        """The cost itself, which is exact everywhere."""
+        return self
+
 
 bops = Cost(lambda rows: sum(row.macs * row.weight_bits * row.input_bits * row.kept for row in rows))
 """Bit operations."""
@@ -99,6 +105,39 @@ macs = Cost(lambda rows: sum(row.macs * row.kept for row in rows))
 
 weight_bytes = Cost(lambda rows: sum(row.weights * row.weight_bits / 8 * row.kept for row in rows))
 """Bytes of the kernels."""
+
+
+@runtime_checkable
+class Surrogated(Protocol):
+    """A cost of whatever kind that knows what others to compute with around a model as it is."""
+
+    def __call__(self, model: keras.Model) -> float:
+        """What the model costs as deployed."""
+
+    def near(self, model: keras.Model, rows: Sequence[Row]) -> Cost:
+        """A cost of rows that has the value of this one at ``rows``, which are those of the model as deployed."""
+
+
+@dataclass(frozen=True)
+class Anchored:
+    """A cost that knows nothing but its value, and a surrogate that is scaled to have the same.
+
+    Attributes:
+        cost: The cost.
+        surrogate: What goes about with it.
+    """
+
+    cost: Callable[[keras.Model], float]
+    surrogate: Cost
+
+    def __call__(self, model: keras.Model) -> float:
+        """What the model costs as deployed."""
+        return float(self.cost(model))
+
+    def near(self, model: keras.Model, rows: Sequence[Row]) -> Cost:
+        """The surrogate, scaled."""
+        scale = self(model) / self.surrogate.count(rows)
+        return Cost(lambda others: scale * self.surrogate.count(others))
 
 
 @dataclass(frozen=True, eq=False)

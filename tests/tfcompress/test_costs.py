@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -93,3 +95,14 @@ def test_what_cannot_be_counted_is_refused_by_name():
     model = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(4, 3, name="conv")])
     with pytest.raises(ValueError, match="Layer 'conv' must have maps of known size"):
         costs.macs(model)
+
+
+def test_a_cost_of_another_kind_is_anchored_by_a_surrogate_of_its_value(network):
+    """What goes about with it tells the rest in proportion; counted costs are exact everywhere, and are their own."""
+    facts = costs.Facts(network)
+    there = facts.rows(facts.widths(), facts.gone())
+    half = [replace(row, weight_bits=row.weight_bits / 2) for row in there]
+    near = costs.Anchored(lambda model: 50.0, costs.bops).near(network, there)
+    assert near.count(there) == pytest.approx(50) and near.count(half) == pytest.approx(25)
+    assert costs.macs.near(network, there) is costs.macs
+    assert isinstance(costs.bops, costs.Surrogated) and not isinstance(len, costs.Surrogated)

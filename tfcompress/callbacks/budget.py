@@ -10,10 +10,14 @@ more bits its inputs have and the more channels are left. So each transform and 
 loss, the price times its own number, and this callback sets the prices, some hundred times in a training. The damping
 keeps lambda, an integral of an integral, from swinging; it makes this the method of multipliers.
 
+A cost that is measured, such as the cycles of a machine, has no derivative. Then C is the real cost of the model as
+deployed at that step, and dC / dn that of a surrogate which has the same value there (``costs.Surrogated``).
+
 At ``freeze`` of the training all is rounded and stays: ``fixed`` and ``open``, variables of the graph. Widths are
 rounded up after a shift, the same fraction of a bit for all, the largest with which the model as deployed costs no more
 than the limit; what then still fits is added, tensor by tensor. Where widths alone cannot do it, the shift becomes so
-negative that channels near to being closed are closed, too. What is left of the training is for the weights.
+negative that channels near to being closed are closed, too. The surrogate looks for the shift, and the real cost
+decides. What is left of the training is for the weights.
 
 Reference: Wang, Lu and Blankevoort, "Differentiable Joint Pruning and Quantization for Hardware Efficiency", ECCV 2020,
 https://arxiv.org/abs/2007.10463, and US patent 12131258 B2, Qualcomm, which has the loss in the logarithm of the cost.
@@ -32,11 +36,9 @@ from keras import ops
 
 from tfcompress import costs
 from tfcompress.callbacks import priced
-from tfcompress.callbacks.priced import Priced, State, Width
+from tfcompress.callbacks.priced import Priced, State, slope
+from tfcompress.callbacks.settling import Settling
 from tfcompress.callbacks.stepwise import Stepwise
-
-FARTHEST = 64.0
-"""Shifts of the last rounding are within this, in bits or in logarithms of a gate."""
 
 
 class Budget(Stepwise):
@@ -56,11 +58,12 @@ class Budget(Stepwise):
 
     Args:
         limit: What the model may cost, above 0.
-        cost: What is limited: ``costs.bops`` (default), ``costs.weight_bytes``, ``costs.macs``, or whatever returns a
-            number for a model, such as the cycles of a machine that ``tflite_export.npu`` knows; it is given the model
-            as it is, with closed gates, and may remove the channels and export.
-        surrogate: What prices are made from: one of the three of ``costs``. Default: ``cost`` itself if it is one of
-            them, else ``costs.bops``. Widths cost nothing in ``costs.macs``, and stay as they are.
+        cost: What is limited: ``costs.bops`` (default), ``costs.weight_bytes``, ``costs.macs``; cycles or energy of a
+            machine, ``tflite_export.npu.Cost(machine)``; or whatever returns a number for a model. It is given the
+            model as it is, with closed gates, and may remove the channels and export.
+        surrogate: What prices of a cost that is not of ``costs`` are made from: one of the three of ``costs``. Default:
+            what the cost itself knows (``npu.Cost`` does), else ``costs.bops``. Widths cost nothing in ``costs.macs``,
+            and stay as they are.
         freeze: When all is fixed: a share of the training, 0 to 1, or a step. Default 0.7.
         rate: Of the dual ascent: by how much lambda rises from the first step to ``freeze`` if the cost is e times the
             limit all the while; above 0. Default 0.3.
@@ -69,15 +72,16 @@ class Budget(Stepwise):
             A multiple of ``steps_per_execution`` makes results independent of that.
 
     Attributes:
-        rows: One dict per setting: ``step``, ``cost`` (soft, or of the model as deployed where ``cost`` is not of
-            ``costs``), ``pressure``; the last has ``pressure`` 0 and the cost of the model as deployed for good.
+        rows: One dict per setting: ``step``, ``cost`` (of the model as deployed), ``surrogate`` (of the fractions of
+            bits that are learned), ``pressure``; the last is of the model as deployed for good, with ``pressure`` 0.
 
     Raises:
         ValueError: An argument is out of range, or (when training begins) there is nothing to be priced, a layer that
             cannot be counted, or a training whose number of steps is not known.
 
     Warns:
-        UserWarning: The budget could not be met.
+        UserWarning: The budget could not be met; or nothing that is learned changes the cost, because the machine takes
+            as long for all widths.
     """
 
     def __init__(
@@ -99,10 +103,11 @@ class Budget(Stepwise):
             raise ValueError(f"`damping` must be at least 0. Received: damping={damping}")
         if freeze < 0 or (isinstance(freeze, float) and freeze > 1):
             raise ValueError(f"`freeze` must be a share from 0 to 1, or a step. Received: freeze={freeze}")
-        counted = isinstance(cost, costs.Cost)
-        self.limit, self.cost, self.freeze, self.rate, self.damping = float(limit), cost, freeze, rate, damping
-        self.surrogate: costs.Cost = surrogate or (cost if isinstance(cost, costs.Cost) else costs.bops)
-        self.counted, self.every = counted, every
+        self.limit, self.freeze, self.rate, self.damping, self.every = float(limit), freeze, rate, damping, every
+        self.counted = isinstance(cost, costs.Cost)
+        self.cost: costs.Surrogated = costs.Anchored(cost, surrogate or costs.bops)
+        if surrogate is None and isinstance(cost, costs.Surrogated):
+            self.cost = cost
         self.rows: list[dict[str, float]] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -118,7 +123,7 @@ class Budget(Stepwise):
         self._base = self.facts.gone()  # but for what gates may open again
         for gate in self.channels:
             self._base[gate.numbers] = False
-        self._holders = self._multipliers()
+        self._holders, self._warned = self._multipliers(), False
         steps = self.params.get("steps")
         if steps is None and ((self.every is None and not self.counted) or isinstance(self.freeze, float)):
             raise ValueError(
@@ -127,17 +132,19 @@ class Budget(Stepwise):
             )
         self._last = int(self.freeze * steps * self.params["epochs"]) if isinstance(self.freeze, float) else self.freeze
         self._every = self.every or (10 if self.counted else steps)
+        self._fixed = self._is_fixed()
         done = int(ops.convert_to_numpy(self.model.optimizer.iterations))
         self._due = (done - 1) // self._every
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets prices, or fixes what was learned."""
         step = self._first + batch
-        if self._is_fixed():
+        if self._fixed:
             return
         if step >= self._last:
             self.open_variables()
             self._settle(step)
+            self._fixed = True
         elif step // self._every > self._due:
             self._due = step // self._every
             self.open_variables()
@@ -152,77 +159,62 @@ class Budget(Stepwise):
         first = self.widths[0].transform if self.widths else self.channels[0].gate
         return bool(ops.convert_to_numpy(first.is_fixed))
 
-    def _state(self, soft: bool) -> State:
+    def _rows(self, state: State) -> list[costs.Row]:
+        return self.facts.rows(*state)
+
+    def _state(self, soft: bool = False) -> State:
         """Widths and channels as they are now."""
         gone = self._base.copy()
         for gate in self.channels:
             gone[gate.closed()] = True
         return self.facts.widths(soft), gone
 
-    def _count(self, cost: costs.Cost, state: State) -> float:
-        return cost.count(self.facts.rows(*state))
+    def _near(self) -> costs.Cost:
+        """The cost around the model as it is."""
+        return self.cost.near(self.model, self._rows(self._state()))
 
     def _set_prices(self, step: int) -> None:
         """One step of the dual ascent."""
-        state = self._state(soft=True)
-        total = self._count(self.surrogate, state)
-        now = self._count(self.cost, state) if isinstance(self.cost, costs.Cost) else float(self.cost(self.model))
-        excess = math.log(now / self.limit)
+        near, state = self._near(), self._state(soft=True)
+        real, total = near.count(self._rows(self._state())), near.count(self._rows(state))
+        excess = math.log((total if self.counted else real) / self.limit)
         moved = self.rate * excess * self._every / max(self._last, 1)
         multiplier = max(0.0, float(ops.convert_to_numpy(self._holders[0])) + moved)
         pressure = max(0.0, multiplier + self.damping * excess)
         for holder in self._holders:
             holder.assign(multiplier)
-        for one in self.all:
-            one.charge(pressure * self._slope(one, state, total) / total)
-        self.rows.append({"step": step, "cost": now, "pressure": pressure})
-
-    def _slope(self, one: Priced, state: State, total: float) -> float:
-        """What one more of it costs, by the surrogate."""
-        return (total - self._count(self.surrogate, one.without(state))) / max(one.amount(state), 1.0)
+        slopes = [slope(one, state, self.facts, near) for one in self.all]
+        for one, more in zip(self.all, slopes, strict=True):
+            one.charge(pressure * more / total)
+        self.rows.append({"step": step, "cost": real, "surrogate": total, "pressure": pressure})
+        if excess > 0 and not any(slopes):
+            self._warn_of_no_effect(real)
 
     def _settle(self, step: int) -> None:
         """Rounds what was learned, within the limit, and fixes it."""
         state = self._state(soft=True)
-        total = self._count(self.surrogate, state)
-        moving = [one for one in self.all if self._slope(one, state, total) > 0]
-        plans = [one.plan() for one in self.all]
-
-        def deployed(shift: float) -> float:
-            for one, plan in zip(self.all, plans, strict=True):
-                one.fix(plan, shift if one in moving else 0.0)
-            return self._deployed()
-
-        low, high = -FARTHEST, float(max((max(w.transform.widths) for w in self.widths), default=0))
-        while high - low > 1 / 64:
-            middle = (low + high) / 2
-            low, high = (middle, high) if deployed(middle) <= self.limit else (low, middle)
-        deployed(low)
-        rounded_off = {w: w.amount(state) - w.transform.width for w in self.widths if w in moving}
-        self._fill(sorted(rounded_off, key=lambda w: -rounded_off[w]))
+        learned = {one: one.amount(state) for one in self.all}
+        Settling(self.limit, self.facts, self._state, self._near, learned).run()
         for one in self.all:
             one.charge(0.0)
-        self.rows.append({"step": step, "cost": float(self.cost(self.model)), "pressure": 0.0})
-        if self.rows[-1]["cost"] > self.limit:
+        cost = float(self.cost(self.model))
+        self.rows.append({"step": step, "cost": cost, "surrogate": cost, "pressure": 0.0})
+        if cost > self.limit:
             warnings.warn(
                 f"The budget of {self.limit:.4g} is not met: with the least widths and channels that were left to "
-                f"choose, the model costs {self.rows[-1]['cost']:.4g}. Allow narrower `widths`, put transforms on "
-                "tensors that have none, or insert gates.",
+                f"choose, the model costs {cost:.4g}. Allow narrower `widths`, put transforms on tensors that have "
+                "none, or insert gates.",
                 stacklevel=2,
             )
 
-    def _fill(self, widths: list[Width]) -> None:
-        """Gives the next width to those that still fit, one after the other."""
-        for width in widths:
-            fixed, choice = width.transform.fixed, width.transform.widths
-            before = width.transform.width
-            if before < choice[-1]:
-                fixed.assign(float(choice[choice.index(before) + 1]))
-                if self._deployed() > self.limit:
-                    fixed.assign(float(before))
-
-    def _deployed(self) -> float:
-        """What the model costs as it would be deployed now."""
-        if isinstance(self.cost, costs.Cost):
-            return self._count(self.cost, self._state(soft=False))
-        return float(self.cost(self.model))
+    def _warn_of_no_effect(self, cost: float) -> None:
+        """Says that prices cannot help."""
+        if not self._warned:
+            self._warned = True
+            learned = f"{len(self.widths)} widths and {len(self.channels)} gates"
+            warnings.warn(
+                f"The model costs {cost:.4g} of at most {self.limit:.4g}, and nothing that it learns ({learned}) "
+                "changes that. Where all widths cost the same, as on a machine that multiplies 8 x 8 bits always, "
+                "let channels be learned: tfcompress.edits.insert_bottlenecks(model). Or limit another cost.",
+                stacklevel=2,
+            )

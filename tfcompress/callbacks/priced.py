@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 from keras import ops
 
-from tfcompress.costs import Facts, last
+from tfcompress.costs import Cost, Facts, last
 from tfcompress.gating.information_bottleneck import QUIET, InformationBottleneck
 from tfcompress.quantization.bayesian_bits import BayesianBits
-from tfcompress.quantization.learned_bits import LearnedBits
+from tfcompress.quantization.learned_bits import LearnedBits, rounded_up
 from tfcompress.structure.doomed import Gone, Unneeded
 from tfcompress.structure.trace import Value
 from tfcompress.transform import Transform
@@ -65,14 +65,13 @@ class Width:
         """Sets the price of a bit."""
         self.transform.price.assign(self.transform.initial_price + price)
 
-    def plan(self) -> LearnedBits:
-        """Nothing: what was learned stays in its variables."""
-        return self.transform
+    def plan(self) -> float:
+        """The bits that were learned."""
+        return float(ops.convert_to_numpy(self.transform.soft_bits))
 
-    def fix(self, plan: LearnedBits, shift: float) -> None:
+    def fix(self, plan: float, shift: float) -> None:
         """Rounds up the bits, ``shift`` added."""
-        plan.fixed.assign(0.0)
-        plan.fixed.assign(float(plan.rounded(shift)))
+        self.transform.fixed.assign(float(rounded_up(plan + shift, self.transform.widths)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +112,12 @@ class Channels:
         self.gate.open.assign((plan + min(shift, 0.0) > 0) | (plan == plan.max()))
         if isinstance(self.gate, InformationBottleneck):
             self.gate.fixed.assign(1.0)
+
+
+def slope(one: Priced, state: State, facts: Facts, cost: Cost) -> float:
+    """What one more of it costs."""
+    saved = cost.count(facts.rows(*state)) - cost.count(facts.rows(*one.without(state)))
+    return saved / max(one.amount(state), 1.0)
 
 
 def widths(facts: Facts) -> list[Width]:

@@ -106,9 +106,9 @@ class LearnedBits(Transform):
         """Whether the width is there to stay; bool tensor."""
         return ops.convert_to_tensor(self.fixed) > 0
 
-    def rounded(self, shift: float = 0.0) -> int:
-        """The width that inference has as long as none is fixed, were it ``shift`` bits more than was learned."""
-        return rounded_up(float(ops.convert_to_numpy(self.soft_bits)) + shift, self.widths)
+    def rounded(self) -> int:
+        """The width that inference has as long as none is fixed."""
+        return rounded_up(float(ops.convert_to_numpy(self.soft_bits)), self.widths)
 
     @property
     def width(self) -> int:
