@@ -23,6 +23,7 @@ TESTS = [
 PEERS = [
     "ethos-u-vela>=5.2", "scalesim>=3.0", "ai-edge-quantizer>=0.10", "ai-edge-model-explorer-adapter>=0.1",
     "tflite>=2.18", "tf-keras>=2.20",
+    "numpy<2.4",  # scalesim 3.0 turns arrays of one number into numbers, which NumPy 2.4 refuses
 ]  # fmt: skip
 
 setup(
@@ -34,7 +35,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["tfcompress*", "tflite_export*"]),
     package_data={
-        "tfcompress": ["py.typed"],
+        "tfcompress": ["py.typed", "presets/*.json"],
         "tflite_export": ["py.typed", "npu/machines/*.toml", "npu/energies/*.toml", "report/*.html"],
     },
     python_requires=">=3.11",

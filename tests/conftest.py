@@ -25,6 +25,10 @@ EVIDENCE = (
 """Files whose slow tests train for long to show a claim; `make test` leaves them to `make evidence`."""
 
 
+def pytest_addoption(parser):
+    parser.addoption("--cases-times", type=int, default=1, help="how many times as many random single-op cases")
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slow") and item.path.as_posix().endswith(EVIDENCE):

@@ -21,8 +21,9 @@ def litert():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_kernel_equals_the_reference_kernel(name, litert, record_property):
+def test_kernel_equals_the_reference_kernel(name, litert, record_property, pytestconfig):
     strategy, examples = CASES[name]
+    examples *= pytestconfig.getoption("--cases-times")
     compared = 0
 
     @settings(

@@ -6,6 +6,7 @@ the end; in between, double buffering hides the shorter of computing and moving.
 
     T = max(head + C + tail, moving everything, SRAM)
 
+    C = cycles of the array, and those in which it waits for a port of its own to SRAM
     head = latency + (input / its parts + weights / their parts) / bandwidth
     tail = latency + (output / its parts) / bandwidth
     moving everything = latency for each direction in use + bytes / bandwidth
@@ -28,9 +29,9 @@ def total_cycles(work: Work, traffic: Traffic, memory: Memory) -> int:
     port = math.ceil(sum(sram_bytes(work, traffic)) / memory.sram_bytes_per_cycle)
     everything = _transfer(traffic.read_bytes, memory) + _transfer(traffic.write_bytes, memory)
     if memory.buffers == 1:
-        return max(work.cycles + everything, port)
+        return max(work.cycles + work.port_wait + everything, port)
     exposed = _transfer(traffic.first_bytes, memory) + _transfer(traffic.last_bytes, memory)
-    return max(work.cycles + exposed, everything, port)
+    return max(work.cycles + work.port_wait + exposed, everything, port)
 
 
 def sram_bytes(work: Work, traffic: Traffic) -> tuple[int, int]:

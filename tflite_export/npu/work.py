@@ -19,6 +19,7 @@ class Work:
         fill_drain: Cycles in which the array waits for first operands to arrive or for results to leave.
         imbalance: Cycles in which cells wait for others that have more to do.
         decode: Cycles in which the array waits for weights to be decoded.
+        port_wait: Cycles in which it waits for its port to SRAM, on top of the ones above.
         sram_read_bytes: Bytes that SRAM delivers to the array.
         sram_write_bytes: Bytes that the array writes to SRAM.
         input_parts: Number of equal pieces in which the input is first needed; one must be there before cycle 0.
@@ -33,6 +34,7 @@ class Work:
     fill_drain: int = 0
     imbalance: int = 0
     decode: int = 0
+    port_wait: int = 0
     sram_read_bytes: int = 0
     sram_write_bytes: int = 0
     input_parts: int = 1
@@ -43,11 +45,11 @@ class Work:
 
     @property
     def cycles(self) -> int:
-        """Cycles of the op with every operand already in SRAM."""
+        """Cycles of the op if no memory makes it wait."""
         return self.useful + self.edge + self.fill_drain + self.imbalance + self.decode
 
 
-COUNTED = ("useful", "edge", "fill_drain", "imbalance", "decode", "sram_read_bytes", "sram_write_bytes")
+COUNTED = ("useful", "edge", "fill_drain", "imbalance", "decode", "port_wait", "sram_read_bytes", "sram_write_bytes")
 
 
 def in_turn(works: Sequence[Work]) -> Work:
@@ -62,7 +64,7 @@ def side_by_side(works: Sequence[Work]) -> Work:
     """
     slowest = max(works, key=lambda work: work.cycles)
     useful = min(sum(work.useful for work in works) // len(works), slowest.useful)
-    causes = {name: getattr(slowest, name) for name in ("edge", "fill_drain", "decode", "loads")}
+    causes = {name: getattr(slowest, name) for name in ("edge", "fill_drain", "decode", "port_wait", "loads")}
     return replace(
         works[0],
         **causes,

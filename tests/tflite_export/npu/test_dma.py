@@ -32,6 +32,12 @@ def test_a_narrow_sram_port_stalls_the_array():
     assert total_cycles(Work(useful=10, sram_read_bytes=400, sram_write_bytes=80), Traffic("resident"), MEMORY) == 120
 
 
+def test_waiting_for_a_port_of_its_own_is_added_to_what_the_array_takes():
+    for memory in (MEMORY, replace(MEMORY, buffers=1)):
+        waiting, ready = (total_cycles(Work(useful=100, port_wait=wait), TRAFFIC, memory) for wait in (30, 0))
+        assert waiting == ready + 30
+
+
 def test_transfers_pass_through_the_sram_too():
     work = Work(useful=10, sram_read_bytes=400, sram_write_bytes=80)
     assert sram_bytes(work, TRAFFIC) == (400 + 20, 80 + 100)

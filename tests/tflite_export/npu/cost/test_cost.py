@@ -92,7 +92,8 @@ def test_a_pool_touches_every_element_of_its_windows():
 def test_a_mean_touches_every_input_and_runs_as_a_depthwise_layer_where_the_machine_says():
     net = Net(1, 8, 8, 128).mean()
     assert cost(net).work.cycles == 8 * 8 * 128 // 16
-    assert cost(net, load("ethos-u55-256-like")).work.cycles == 8192
+    work = cost(net, load("ethos-u55-256-like")).work
+    assert work.useful + work.edge + work.decode == 8192
 
 
 @pytest.mark.parametrize("kind", ["PAD", "PADV2", "TRANSPOSE", "CONCATENATION"])
