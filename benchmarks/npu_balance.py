@@ -14,6 +14,9 @@ a float network (see ``fashion.py``):
     slimmed, by folded magnitude   the same, but the float network was trained with a price on batch norm's scales,
                           0.01 or 0.05 times ``sum |gamma|``, which makes some filters small (network slimming, Z. Liu
                           et al., ICCV 2017, https://arxiv.org/abs/1708.06519, who remove filters with it)
+    slimmed, dense too    as slimmed 0.05, and in the first dense layer, which has no batch norm, with a price on the
+                          norms of filters, 0.002 times ``sum |w|_2`` (group lasso, W. Wen et al., NIPS 2016,
+                          https://arxiv.org/abs/1608.03665)
 
 and the dense one. ``channel-skewed`` are those by folded magnitude: some filters keep most of their weights, others
 almost none. Cycles are those of the whole network on ``balanced-16x16``; speed-ups are of the three pruned layers
@@ -79,7 +82,18 @@ def folded_scores(layer: str, network: keras.Model) -> np.ndarray:
     return np.abs(kernel * norm.gamma.numpy() / np.sqrt(norm.moving_variance.numpy() + norm.epsilon))
 
 
-def slimmed(price: float, of: fashion.Data, seed: int) -> keras.Model:
+class FilterNorms(keras.regularizers.Regularizer):
+    """A price on the norm of each filter."""
+
+    def __init__(self, price: float) -> None:
+        self.price = price
+
+    def __call__(self, x: Any) -> Any:
+        """The sum over the filters."""
+        return self.price * ops.sum(ops.sqrt(ops.sum(ops.square(x), axis=tuple(range(len(x.shape) - 1))) + 1e-12))
+
+
+def slimmed(price: float, of: fashion.Data, seed: int, dense_price: float = 0.0) -> keras.Model:
     """The float network, trained as always but with a price on the scales of batch norm; kept like the other."""
 
     def make() -> keras.Model:
@@ -88,9 +102,12 @@ def slimmed(price: float, of: fashion.Data, seed: int) -> keras.Model:
         for layer in network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.gamma.regularizer = keras.regularizers.L1(price)
+        if dense_price:
+            network.get_layer("fc0").kernel.regularizer = FilterNorms(dense_price)
         return fashion.fit(network, of, seed, 1e-3, fashion.FLOAT_EPOCHS)
 
-    return fashion.kept(f"slimmed-{price}-{len(of[0])}-{seed}", make)
+    name = f"slimmed-{price}-{dense_price}" if dense_price else f"slimmed-{price}"
+    return fashion.kept(f"{name}-{len(of[0])}-{seed}", make)
 
 
 MASKED: dict[str, tuple[Callable[..., keras.Model], Callable[..., np.ndarray]]] = {
@@ -98,6 +115,7 @@ MASKED: dict[str, tuple[Callable[..., keras.Model], Callable[..., np.ndarray]]] 
     "by folded magnitude": (fashion.float_network, folded_scores),
     "slimmed 0.01, by folded magnitude": (functools.partial(slimmed, 0.01), folded_scores),
     "slimmed 0.05, by folded magnitude": (functools.partial(slimmed, 0.05), folded_scores),
+    "slimmed, dense too, by folded magnitude": (functools.partial(slimmed, 0.05, dense_price=0.002), folded_scores),
 }
 """Float network, and scores of which the largest quarter of each layer stays."""
 

@@ -35,9 +35,10 @@ both by a fraction of their size. sigma is kept between a twentieth of a step, w
 
 Reference: Louizos et al., "Relaxed Quantization for Discretized Neural Networks", ICLR 2019,
 https://arxiv.org/abs/1810.01875, and US11562208B2, Qualcomm. Differs from the source in the fixed size of the window,
-which there follows sigma; in the hard end of training; in the range of weights, which is symmetric as TFLite int8 kernels require; in steps and
-noise of each output channel; in the initial step, which is the best of twenty by squared error (``steps.py``) and not
-the range of the values, of which two bits would make nothing but zeros; and in values beyond the grid, see above.
+which there follows sigma; in the hard end of training; in the range of weights, which is symmetric as TFLite int8
+kernels require; in steps and noise of each output channel; in the initial step, which is the best of twenty by squared
+error (``steps.py``) and not the range of the values, of which two bits would make nothing but zeros; and in values
+beyond the grid, see above.
 """
 
 import math
