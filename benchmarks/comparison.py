@@ -57,8 +57,8 @@ def main(
     defaults = {"images": 15_000, **defaults}
     given = vars(options(defaults))
     seeds, only = given.pop("seeds"), given.pop("only")
-    usual = given == defaults
-    file = record.RESULTS / (f"{name}.json" if usual else f"{name}_{'_'.join(map(str, given.values()))}.json")
+    unusual = [str(value) for key, value in given.items() if value != defaults[key]]
+    file = record.RESULTS / f"{'_'.join([name, *unusual])}.json"
     runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
     of = fashion.data(given["images"])
     more = {key: value for key, value in given.items() if key != "images"}

@@ -28,7 +28,7 @@ from keras import layers
 import tfcompress as tfc
 import tflite_export as tfe
 
-BATCH, FLOAT_EPOCHS, EPOCHS = 128, 10, 6
+BATCH, FLOAT_EPOCHS, EPOCHS, RATE = 128, 10, 6, 3e-4
 CACHE = Path(__file__).parent / "cache"
 Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -147,12 +147,11 @@ def float_network(of: Data, seed: int, name: str = USUAL) -> keras.Model:
 
 
 def fine_tuned(
-    model: keras.Model, of: Data, seed: int, callbacks: Sequence[keras.callbacks.Callback] = ()
+    model: keras.Model, of: Data, seed: int, callbacks: Sequence[keras.callbacks.Callback] = (), rate: float = RATE
 ) -> keras.Model:
     """Six epochs of Adam, one cosine to zero."""
-    return fit(
-        model, of, 100 + seed, keras.optimizers.schedules.CosineDecay(3e-4, steps(len(of[0]))), EPOCHS, callbacks
-    )
+    cosine = keras.optimizers.schedules.CosineDecay(rate, steps(len(of[0])))
+    return fit(model, of, 100 + seed, cosine, EPOCHS, callbacks)
 
 
 def compressed(of: Data, seed: int, rules: Any, name: str = USUAL) -> keras.Model:
