@@ -44,7 +44,7 @@ def magnitude(percent: int, steps: int) -> Rules:
 
 
 def ternary(steps: int) -> Rules:
-    """-a, 0 and a, with 70 % zeros reached in the first third of the steps; 8 bits in the small first and last layer."""
+    """-a, 0 and a, with 70 % zeros reached in the first third of the steps; 8 bits in the first and last layer."""
     tied = tfc.LookUpTable(values="ternary", sparsity=tfc.PolynomialDecay(0, 0.7, 0, steps // 3))
     return {"conv[12]|fc0": {"kernel": tied}, "conv0|fc1": {"kernel": tfc.LSQ(8)}}
 
