@@ -29,7 +29,7 @@ def network(filters, size, kind="CONV_2D", padding="SAME", zero_point=7, dtype="
         Tensor("x", (1, *size), dtype, on(0.02, zero)),
         Tensor("w", filters.shape, "int8", on(rng.uniform(0.5, 1, channels)), filters),
         Tensor("b", (channels,), str(bias.dtype), on(np.ones(channels)), bias),
-        Tensor("y", (1, *sizes, channels), dtype, on(0.02 * spread, -zero)),
+        Tensor("y", (1, *sizes, channels), dtype, on(0.02 * spread, min(-zero, 127))),
     )
     options = {"padding": padding, "stride_h": 1, "stride_w": 1, "fused_activation_function": "NONE", **options}
     return Graph(tensors, (Op(kind, (0, 1, 2), (3,), options),), (0,), (3,))
