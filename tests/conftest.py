@@ -17,6 +17,7 @@ EVIDENCE = (
     "tfcompress/normalization/test_lagrange.py",
     "tfcompress/pruning/test_analytic_threshold.py",
     "tfcompress/pruning/test_balanced.py",
+    "tfcompress/pruning/test_gates.py",
     "tfcompress/pruning/test_learned_threshold.py",
     "tfcompress/quantization/test_relaxed.py",
     "tfcompress/weight_tying/test_backends.py",

@@ -1,6 +1,18 @@
 """Makes Keras models small while they train: pruning, quantisation, weight tying in one protocol, one ``fit``."""
 
-from tfcompress import callbacks, costs, edits, gradients, interop, layers, regularizers, schedules, targets, testing
+from tfcompress import (
+    callbacks,
+    costs,
+    edits,
+    gradients,
+    interop,
+    layers,
+    presets,
+    regularizers,
+    schedules,
+    targets,
+    testing,
+)
 from tfcompress.calibrate import calibrate
 from tfcompress.compress import compress
 from tfcompress.compressed import Compressed, deployed
@@ -65,6 +77,7 @@ __all__ = [
     "interop",
     "layers",
     "load_recipe",
+    "presets",
     "quantized_targets",
     "regularizers",
     "report",

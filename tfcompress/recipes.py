@@ -115,13 +115,18 @@ def _bare(item: Any) -> Any:
 def _read_rule(item: Any) -> Rule:
     if not isinstance(item, dict) or item.keys() != {"regex", "slots"} or not isinstance(item["slots"], dict):
         raise ValueError(f"an item that is not like {{'regex': ..., 'slots': {{...}}}}: {str(item)[:80]}")
-    return item["regex"], {slot: None if t is None else _read(t) for slot, t in item["slots"].items()}
+    return item["regex"], {slot: None if t is None else read_object(t, Transform) for slot, t in item["slots"].items()}
 
 
-def _read(item: Any) -> Transform:
+def read_object(item: Any, kind: type) -> Any:
+    """The object of a class registered with ``keras.saving`` that ``item`` describes.
+
+    Raises:
+        ValueError: ``item`` describes none, or one that is not a ``kind``.
+    """
     if not isinstance(item, dict):
-        raise ValueError(f"something that is no Transform: {str(item)[:80]}")
-    _check_class(item, Transform)
+        raise ValueError(f"something that is no {kind.__name__}: {str(item)[:80]}")
+    _check_class(item, kind)
     return keras.saving.deserialize_keras_object({k: v for k, v in item.items() if k != "build_config"})
 
 

@@ -15,6 +15,7 @@ from tflite_export.commands import UsageError
 
 COMMANDS = {
     "demo": "train, prune, quantise, export, prove and cost a small network; writes out/",
+    "compress": "train a .keras file small by a recipe, and write integers",
     "convert": "turn a .keras file into an integer .tflite file",
     "inspect": "what a .tflite file really holds: bits, distinct values, zeros, bytes",
     "verify": "compare a .tflite file with LiteRT's kernels, tensor by tensor",

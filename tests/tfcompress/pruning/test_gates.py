@@ -73,6 +73,7 @@ def test_update_and_calibrate_of_a_gru_spare_the_candidate() -> None:
     assert zeros["z"] > 0.6 and zeros["r"] > 0.6 and zeros["h"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["LSTM", "GRU"])
 @pytest.mark.parametrize("optimizer", [keras.optimizers.Adam(0.02), keras.optimizers.SGD(0.1, momentum=0.9)])
 def test_masks_hold_through_retraining_and_the_candidate_changes_without_zeros(cell: str, optimizer: object) -> None:
@@ -96,6 +97,7 @@ def test_masks_hold_through_retraining_and_the_candidate_changes_without_zeros(c
             assert (weight[:, candidate] != 0).all() and not np.array_equal(weight[:, candidate], old[:, candidate])
 
 
+@pytest.mark.slow
 def test_deviations_over_all_cells_give_other_masks_than_each_weight_by_itself() -> None:
     model = classifier()
     second = model.get_layer("second").cell
@@ -132,6 +134,7 @@ def test_rounds_prune_more_as_the_factor_rises_and_never_give_back() -> None:
     np.testing.assert_array_equal(np.array(transform(w, training=False)) == 0, second)
 
 
+@pytest.mark.slow
 def test_an_untrained_model_is_pruned_at_the_step_that_is_asked_for() -> None:
     small = tfc.compress(classifier(), {"second": {"recurrent_kernel": GatePruning(begin_step=4)}})
     (transform,) = small.get_layer("second").transforms.values()

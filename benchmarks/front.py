@@ -1,0 +1,132 @@
+"""Accuracy against bytes and cycles on Fashion-MNIST: the presets that come with tfcompress, beside the best of others.
+
+    python benchmarks/front.py [--images=60000] [--seeds=1,2,3] [--only=<regular expression>]
+    python benchmarks/peers.py [the same]          needs: pip install 'tfcompress[peers]'
+    python benchmarks/front_plot.py                docs/front.png and the table of the README, from what both have kept
+
+All rows start from the same float networks and have the same six epochs of Adam with one cosine to zero, from 3e-4 or
+from what the preset says (see ``fashion.py``; ``peers.py`` has rows at that rate, too). A preset is one call, as the
+command line makes it:
+
+    tfcompress compress float.keras --recipe=small --data=fashion.npz --epochs=6
+
+Measured of each file: accuracy on the 10,000 test images, on the bit-exact interpreter; bytes of the file, also at the
+narrowest storage that the runtime knows, and behind zlib -9; bytes of the kernels at their zeroth-order entropy; Vela's
+encoded weights and cycles for ethos-u55-128, system Ethos_U55_High_End_Embedded, memory mode Shared_Sram; cycles and
+energy of two machines of our own. Vela is a compiler's estimate, not silicon.
+"""
+
+import os
+import subprocess
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import comparison
+import fashion
+import keras
+import numpy as np
+from npu_validation import installed, vela
+
+import tfcompress as tfc
+import tflite_export as tfe
+
+NAME = "front"
+PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "ethos-u-vela")
+MACHINES = ("ethos-u55-128-like", "balanced-16x16")
+CONTROLS = {"float, six more epochs": 3e-4, "float, six more epochs at 3e-3": 3e-3}
+"""The float network trained on, at the usual rate and at that of the presets, as an int8 file."""
+
+PREFIX = "preset "
+FIRST = ("small", "precise", "tiny")
+
+
+def compressed(preset: str, of: fashion.Data, seed: int) -> keras.Model:
+    """The float network behind a preset and its six epochs."""
+    steps = fashion.steps(len(of[0]))
+    recipe = tfc.presets.load(preset, steps)
+    small = recipe.start(fashion.float_network(of, seed), of[0])
+    rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+    fashion.fit(small, of, 100 + seed, rate, fashion.EPOCHS, recipe.callbacks())
+    return recipe.finish(small, of[0][:5000])
+
+
+def measured(blob: bytes, of: fashion.Data) -> comparison.Row:
+    """What a file scores and costs."""
+    totals = tfe.receipt(blob).totals
+    found = {
+        "accuracy": round(100 * float(np.mean(predicted(blob, of[2]) == of[3])), 2),
+        "file": len(blob),
+        "zlib": len(zlib.compress(blob, 9)),
+        "entropy": totals["entropy_bytes"],
+        **vela_totals(blob),
+    }
+    for machine in MACHINES:
+        estimate = tfe.npu.estimate(blob, machine).totals
+        found |= {f"{machine} cycles": estimate["cycles_total"], f"{machine} uJ": estimate["energy_total_uj"]}
+    return found
+
+
+def predicted(blob: bytes, x: np.ndarray) -> np.ndarray:
+    """Classes."""
+    return np.argmax(tfe.Interpreter(model_content=blob).predict(x, batch_size=250), axis=-1)
+
+
+def vela_totals(blob: bytes) -> dict[str, Any]:
+    """Encoded weights in bytes and cycles; None where Vela is not installed or does not survive the file."""
+    try:
+        summary = vela(blob, "ethos-u55-128", "Shared_Sram")[1] if installed("ethos-u-vela") else {}
+    except subprocess.CalledProcessError:
+        summary = {}
+    numbers = {"vela_bytes": "total_npu_encoded_weights", "vela_cycles": "cycles_total"}
+    return {name: int(float(summary[key])) if summary else None for name, key in numbers.items()}
+
+
+def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
+    """Trains and measures one row."""
+    if job in CONTROLS:
+        rate = keras.optimizers.schedules.CosineDecay(CONTROLS[job], fashion.steps(len(of[0])))
+        model = fashion.fit(fashion.float_network(of, seed), of, 100 + seed, rate, fashion.EPOCHS)
+    else:
+        model = compressed(job.removeprefix(PREFIX), of, seed)
+    row = measured(tfe.convert(model, of[0][:500]), of)
+    narrow = tfe.convert(model, of[0][:500], weight_storage="int4")
+    return {**row, "file_int4": len(narrow), "macs": tfc.costs.macs(model)}
+
+
+def jobs() -> list[str]:
+    """All rows, in the order of their weight."""
+    names = sorted(tfc.presets.names(), key=lambda name: (name not in FIRST, name))
+    return [*(PREFIX + name for name in names), *CONTROLS]
+
+
+def table(runs: comparison.Runs, rows: list[str] | None = None) -> list[dict[str, str]]:
+    """One line a row: means, and the spread of the accuracy over the seeds."""
+    lines = []
+    for job in rows or jobs():
+        found = comparison.rows(runs, job)
+        if found:
+            cells = {
+                "row": job,
+                "test accuracy": comparison.spread(found),
+                "file": amount(found, "file"),
+                "4-bit file": amount(found, "file_int4"),
+                "zlib -9": amount(found, "zlib"),
+                "kernels, entropy-coded": amount(found, "entropy"),
+                "Vela, encoded weights": amount(found, "vela_bytes"),
+                "Vela cycles": amount(found, "vela_cycles", ""),
+            }
+            lines.append({**cells, "seeds": str(len(found))})
+    return lines
+
+
+def amount(found: list[comparison.Row], key: str, unit: str = " B") -> str:
+    """The mean, or a dash where there is no such number."""
+    known = all(row.get(key) is not None for row in found)
+    return f"{comparison.mean(found, key):,.0f}{unit}" if known else "-"
+
+
+if __name__ == "__main__":
+    comparison.main(NAME, jobs(), run, table, PACKAGES, images=60_000)
