@@ -1,6 +1,6 @@
 # make demo   trains, prunes, quantises, exports, proves and costs a small network; writes out/
 # make test   what must hold;  make check   the quick part of it (about three minutes)
-# make evidence   every example, every pair of techniques, and the claims that take long to train (about six minutes)
+# make evidence   every example, every pair of techniques, and the claims that take long to train (about as long again)
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
