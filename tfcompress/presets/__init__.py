@@ -1,4 +1,4 @@
-"""Recipes that come with the package, measured in ``benchmarks/front.py``.
+"""Recipes that come with the package; ``benchmarks/front.py`` measures them.
 
     recipe = tfc.presets.load("small", steps=epochs * (len(x) // 128))
     small = recipe.start(model, x)                  # edits, transforms, initial scales
