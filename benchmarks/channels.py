@@ -84,9 +84,9 @@ def fresh(model: keras.Model, seed: int) -> keras.Model:
 
 def trained(network: str, job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> keras.Model:
     """The model of a row; ``done`` has the channels that the bottlenecks left."""
-    model = fashion.float_network(of, seed, network)
     if job == CONTROL:
-        return fashion.fine_tuned(model, of, seed)
+        return fashion.control(of, seed, name=network)
+    model = fashion.float_network(of, seed, network)
     kind, _, price = job.partition(" ")
     if kind == "bottlenecks":
         return bottlenecks(model, of, seed, float(price))

@@ -154,6 +154,13 @@ def fine_tuned(
     return fit(model, of, 100 + seed, cosine, EPOCHS, callbacks)
 
 
+def control(of: Data, seed: int, rate: float = RATE, name: str = USUAL) -> keras.Model:
+    """The float network behind six more epochs: what training alone gives."""
+    parts = ["control", *([name] if name != USUAL else []), str(len(of[0])), str(seed)]
+    parts += [f"{rate:g}"] if rate != RATE else []
+    return kept("-".join(parts), lambda: fine_tuned(float_network(of, seed, name), of, seed, rate=rate))
+
+
 def compressed(of: Data, seed: int, rules: Any, name: str = USUAL) -> keras.Model:
     """The float network with transforms, calibrated on 512 training images."""
     small = tfc.compress(float_network(of, seed, name), rules)

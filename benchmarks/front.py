@@ -87,8 +87,7 @@ def vela_totals(blob: bytes) -> dict[str, Any]:
 def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
     """Trains and measures one row."""
     if job in CONTROLS:
-        rate = keras.optimizers.schedules.CosineDecay(CONTROLS[job], fashion.steps(len(of[0])))
-        model = fashion.fit(fashion.float_network(of, seed), of, 100 + seed, rate, fashion.EPOCHS)
+        model = fashion.control(of, seed, CONTROLS[job])
     else:
         model = compressed(job.removeprefix(PREFIX), of, seed)
     row = measured(tfe.convert(model, of[0][:500]), of)

@@ -65,7 +65,7 @@ def frozen(of: fashion.Data, seed: int) -> keras.Model:
 FLOAT = "float"
 JOBS: dict[str, fashion.Recipe] = {
     FLOAT: fashion.float_network,
-    "float, six more epochs": lambda of, seed: fashion.fine_tuned(fashion.float_network(of, seed), of, seed),
+    "float, six more epochs": fashion.control,
     "plain batch norm": plain,
     "multiplier-less": lambda of, seed: trained(of, seed, POWERS),
     "multiplier-less, frozen at the end": frozen,

@@ -161,7 +161,7 @@ def machines() -> dict[str, Machine]:
 def trained(job: str, of: fashion.Data, seed: int) -> keras.Model:
     """The model of a row."""
     if job == "dense":
-        return fashion.fine_tuned(fashion.float_network(of, seed), of, seed)
+        return fashion.control(of, seed)
     if job in MASKED:
         return fashion.fine_tuned(masked(job, of, seed), of, seed)
     return fashion.fine_tuned(fashion.compressed(of, seed, rules(job, fashion.steps(len(of[0])))), of, seed)

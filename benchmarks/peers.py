@@ -56,19 +56,9 @@ def converted(model: keras.Model, images: np.ndarray | None) -> bytes:
     return bytes(converter.convert())
 
 
-def control(of: fashion.Data, seed: int) -> keras.Model:
-    """The float network behind six more epochs; made once for the rows that start there."""
-    file = fashion.CACHE / f"control-{len(of[0])}-{seed}.keras"
-    if not file.exists():
-        model = fashion.fine_tuned(fashion.float_network(of, seed), of, seed)
-        model.save(file.with_suffix(".new.keras"))
-        file.with_suffix(".new.keras").rename(file)
-    return keras.models.load_model(file)
-
-
 def post_training(of: fashion.Data, seed: int) -> bytes:
     """TFLiteConverter's int8."""
-    return converted(control(of, seed), of[0])
+    return converted(fashion.control(of, seed), of[0])
 
 
 def edge_quantizer(of: fashion.Data, seed: int, bits: int, algorithm: str) -> bytes:
@@ -77,7 +67,7 @@ def edge_quantizer(of: fashion.Data, seed: int, bits: int, algorithm: str) -> by
     from ai_edge_quantizer import qtyping, quantizer
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
-    plain = converted(control(of, seed), None)
+    plain = converted(fashion.control(of, seed), None)
     work = quantizer.Quantizer(plain)
     work.add_static_config(".*", qtyping.TFLOperationName.ALL_SUPPORTED, 8, bits)
     for name in (qtyping.TFLOperationName.CONV_2D, qtyping.TFLOperationName.FULLY_CONNECTED):

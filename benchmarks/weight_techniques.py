@@ -131,10 +131,9 @@ def trained(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], rate
     technique, _, control = job.partition(": ")
     steps = fashion.steps(len(of[0]))
     if job == CONTROL:
-        return fashion.fine_tuned(fashion.float_network(of, seed), of, seed, rate=rate)
+        return fashion.control(of, seed, rate)
     if control == "after":
-        model = fashion.fine_tuned(fashion.float_network(of, seed), of, seed, rate=rate)
-        model = tfc.compress(model, TECHNIQUES[technique](0))
+        model = tfc.compress(fashion.control(of, seed, rate), TECHNIQUES[technique](0))
         tfc.calibrate(model, of[0][:512])
         return model
     if control == "one-shot":
