@@ -62,18 +62,22 @@ def post_training(of: fashion.Data, seed: int) -> bytes:
 
 
 def edge_quantizer(of: fashion.Data, seed: int, bits: int, algorithm: str) -> bytes:
-    """ai-edge-quantizer: minima and maxima everywhere, ``algorithm`` for what has kernels."""
+    """ai-edge-quantizer on the control."""
+    return requantized(converted(fashion.control(of, seed), None), of[0][:CALIBRATION], bits, algorithm)
+
+
+def requantized(plain: bytes, images: np.ndarray, bits: int, algorithm: str) -> bytes:
+    """A float file by ai-edge-quantizer: minima and maxima everywhere, ``algorithm`` for what has kernels."""
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import qtyping, quantizer
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
-    plain = converted(fashion.control(of, seed), None)
     work = quantizer.Quantizer(plain)
     work.add_static_config(".*", qtyping.TFLOperationName.ALL_SUPPORTED, 8, bits)
     for name in (qtyping.TFLOperationName.CONV_2D, qtyping.TFLOperationName.FULLY_CONNECTED):
         work.add_static_config(".*", name, 8, bits, algorithm_key=AlgorithmName(algorithm))
     (entry,) = Interpreter(model_content=plain).get_signature_runner().get_input_details()
-    samples = {"serving_default": [{entry: image[None]} for image in of[0][:CALIBRATION]]}
+    samples = {"serving_default": [{entry: image[None]} for image in images]}
     result = work.quantize(work.calibrate(samples), enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 

@@ -51,8 +51,8 @@ class Later(keras.optimizers.schedules.LearningRateSchedule):
         return {}
 
 
-def network(weights: Any) -> keras.Model:
-    """``fashion-cnn`` with the weights of the float network."""
+def network(weights: Any = None) -> keras.Model:
+    """``fashion-cnn`` with the weights of the float network, or not trained."""
     inputs = x = keras.Input((28, 28, 1), name="image")
     for k, (filters, pooling) in enumerate([(32, True), (64, True), (64, False)]):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{k}")(x)
@@ -60,7 +60,7 @@ def network(weights: Any) -> keras.Model:
         x = layers.MaxPooling2D(name=f"pool{k}")(x) if pooling else x
     x = layers.Dense(128, activation="relu", name="fc0")(layers.Flatten(name="flat")(x))
     model = keras.Model(inputs, layers.Dense(10, name="fc1")(x))
-    for layer in model.layers:
+    for layer in model.layers if weights else ():
         layer.set_weights([weights[f"{layer.name}.{k}"] for k in range(len(layer.weights))])
     return model
 
