@@ -132,25 +132,12 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> compa
     }
 
 
-def table(runs: comparison.Runs) -> list[dict[str, str]]:
-    """One line a row: mean and spread over the seeds."""
-    lines = []
-    for job in jobs():
-        found = comparison.rows(runs, job)
-        if found:
-            lines.append(
-                {
-                    "row": job,
-                    "test accuracy": comparison.spread(found),
-                    "of the budget": f"{100 * comparison.mean(found, 'of_budget'):.0f} %",
-                    "MACs": f"{comparison.mean(found, 'macs') / 1e6:.2f} M",
-                    "kernel bits": "/".join(map(str, found[0]["widths"])),
-                    "input bits": "/".join(map(str, found[0]["map_widths"])),
-                    "seeds": str(len(found)),
-                }
-            )
-    return lines
-
+COLUMNS: dict[str, comparison.Column] = {
+    "of the budget": comparison.averaged("of_budget", "{:.0f} %", 100),
+    "MACs": comparison.averaged("macs", "{:.2f} M", 1e-6),
+    "kernel bits": lambda found: "/".join(map(str, found[0]["widths"])),
+    "input bits": lambda found: "/".join(map(str, found[0]["map_widths"])),
+}
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, table)
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS))

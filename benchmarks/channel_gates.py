@@ -86,14 +86,15 @@ def scores(model: keras.Model, of: fashion.Data) -> dict[str, Any]:
     blob = tfe.convert(model, of[0][:500], inference_output_type="float32")
     right = np.argmax(tfe.Interpreter(model_content=blob).predict(of[2], batch_size=250), axis=-1) == of[3]
     work = tfe.executed(blob, of[2][:COUNTED])
-    rates = np.concatenate(list(work.rates().values()) or [np.ones(1)])
+    rates = np.concatenate([*work.rates().values(), []])
+    depends = (rates > 0.02) & (rates < 0.98)
+    gates = {"open": rates, "conditional": depends} if len(rates) else {}
     return {
         "accuracy": round(100 * float(np.mean(right)), 2),
         "macs": int(work.totals["macs"]),
         "executed": round(float(work.totals["executed_macs"])),
         "spread": round(float(work.macs.std())),
-        "open": round(100 * float(rates.mean()), 1),
-        "conditional": round(100 * float(np.mean((rates > 0.02) & (rates < 0.98))), 1),
+        **{name: round(100 * float(np.mean(values)), 1) for name, values in gates.items()},
     }
 
 
@@ -108,25 +109,11 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], epochs: 
     return scores(trained(job, of, seed, epochs), of)
 
 
-def table(runs: comparison.Runs) -> list[dict[str, str]]:
-    """One line a row: mean and spread over the seeds."""
-    lines = []
-    for job in jobs():
-        found = comparison.rows(runs, job)
-        if found:
-            means = {key: float(np.mean([one[key] for one in found])) for key in ("executed", "open", "conditional")}
-            lines.append(
-                {
-                    "row": job,
-                    "test accuracy": comparison.spread(found),
-                    "MACs executed": f"{means['executed'] / 1e6:.2f} M",
-                    "gates open": f"{means['open']:.0f} %" if "static" not in job else "-",
-                    "gates that depend on the input": f"{means['conditional']:.0f} %" if "static" not in job else "-",
-                    "seeds": str(len(found)),
-                }
-            )
-    return lines
-
+COLUMNS = {
+    "MACs executed": comparison.averaged("executed", "{:.2f} M", 1e-6),
+    "gates open": comparison.averaged("open", "{:.0f} %"),
+    "gates that depend on the input": comparison.averaged("conditional", "{:.0f} %"),
+}
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, table, PACKAGES, epochs=EPOCHS)
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS), PACKAGES, epochs=EPOCHS)

@@ -112,21 +112,11 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> compa
     }
 
 
-def table(runs: comparison.Runs) -> list[dict[str, str]]:
-    """One line a row: mean and spread over the seeds."""
-    return [
-        {
-            "row": job,
-            "test accuracy": comparison.spread(found),
-            "MACs": f"{comparison.mean(found, 'macs') / 1e6:.2f} M",
-            "parameters": f"{comparison.mean(found, 'parameters'):,.0f}",
-            "cycles": f"{comparison.mean(found, 'cycles'):,.0f}",
-            "seeds": str(len(found)),
-        }
-        for job in JOBS
-        if (found := comparison.rows(runs, job))
-    ]
-
+COLUMNS = {
+    "MACs": comparison.averaged("macs", "{:.2f} M", 1e-6),
+    "parameters": comparison.averaged("parameters"),
+    "cycles": comparison.averaged("cycles"),
+}
 
 if __name__ == "__main__":
-    comparison.main(NAME, JOBS, run, table)
+    comparison.main(NAME, JOBS, run, comparison.table(JOBS, COLUMNS))

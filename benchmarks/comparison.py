@@ -80,6 +80,26 @@ def short(row: Row) -> str:
     return ", ".join(f"{key} {value}" for key, value in row.items() if isinstance(value, int | float))
 
 
+Column = Callable[[list[Row]], str]
+"""What a cell says of the runs of a job."""
+
+
+def table(jobs: Iterable[str], columns: Mapping[str, Column]) -> Callable[[Runs], list[dict[str, str]]]:
+    """One line a job: its name, mean and spread of the accuracy, further columns, and how many seeds."""
+    columns = {"test accuracy": spread, **columns, "seeds": lambda found: str(len(found))}
+    return lambda runs: [
+        {"row": job, **{title: cell(found) for title, cell in columns.items()}}
+        for job in jobs
+        if (found := rows(runs, job))
+    ]
+
+
+def averaged(key: str, form: str = "{:,.0f}", scale: float = 1.0) -> Column:
+    """The mean over the seeds; a dash where a run has no such number."""
+    known = lambda found: all(row.get(key) is not None for row in found)  # noqa: E731
+    return lambda found: form.format(scale * mean(found, key)) if known(found) else "-"
+
+
 def rows(runs: Runs, job: str) -> list[Row]:
     """The runs of a job, one for each seed that has it."""
     return [done[job] for done in runs.values() if job in done]

@@ -101,31 +101,14 @@ def jobs() -> list[str]:
     return [*(PREFIX + name for name in names), *CONTROLS]
 
 
-def table(runs: comparison.Runs, rows: list[str] | None = None) -> list[dict[str, str]]:
-    """One line a row: means, and the spread of the accuracy over the seeds."""
-    lines = []
-    for job in rows or jobs():
-        found = comparison.rows(runs, job)
-        if found:
-            cells = {
-                "row": job,
-                "test accuracy": comparison.spread(found),
-                "file": amount(found, "file"),
-                "4-bit file": amount(found, "file_int4"),
-                "zlib -9": amount(found, "zlib"),
-                "kernels, entropy-coded": amount(found, "entropy"),
-                "Vela, encoded weights": amount(found, "vela_bytes"),
-                "Vela cycles": amount(found, "vela_cycles", ""),
-            }
-            lines.append({**cells, "seeds": str(len(found))})
-    return lines
-
-
-def amount(found: list[comparison.Row], key: str, unit: str = " B") -> str:
-    """The mean, or a dash where there is no such number."""
-    known = all(row.get(key) is not None for row in found)
-    return f"{comparison.mean(found, key):,.0f}{unit}" if known else "-"
-
+COLUMNS = {
+    "file": comparison.averaged("file", "{:,.0f} B"),
+    "4-bit file": comparison.averaged("file_int4", "{:,.0f} B"),
+    "zlib -9": comparison.averaged("zlib", "{:,.0f} B"),
+    "kernels, entropy-coded": comparison.averaged("entropy", "{:,.0f} B"),
+    "Vela, encoded weights": comparison.averaged("vela_bytes", "{:,.0f} B"),
+    "Vela cycles": comparison.averaged("vela_cycles"),
+}
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, table, PACKAGES, images=60_000)
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS), PACKAGES, images=60_000)

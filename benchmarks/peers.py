@@ -120,10 +120,5 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> compa
     return front.measured(ROWS[job](of, seed), of)
 
 
-def table(runs: comparison.Runs) -> list[dict[str, str]]:
-    """As for our rows."""
-    return front.table(runs, list(ROWS))
-
-
 if __name__ == "__main__":
-    comparison.main(NAME, ROWS, run, table, PACKAGES, images=60_000)
+    comparison.main(NAME, ROWS, run, comparison.table(ROWS, front.COLUMNS), PACKAGES, images=60_000)

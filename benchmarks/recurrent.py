@@ -143,21 +143,11 @@ CONTROL = "float, six more epochs"
 JOBS = [f"{name}: {job}" for name in UNITS for job in (CONTROL, "quantile", "magnitude", "deviations", "narrow")]
 
 
-def table(runs: comparison.Runs) -> list[dict[str, str]]:
-    """One line a row: mean and spread over the seeds."""
-    return [
-        {
-            "row": job,
-            "test accuracy": comparison.spread(found),
-            "weights of the LSTM": f"{comparison.mean(found, 'weights'):,.0f}",
-            "zeros": comparison.spread(found, "zeros"),
-            "cycles": f"{comparison.mean(found, 'cycles'):,.0f}",
-            "seeds": str(len(found)),
-        }
-        for job in JOBS
-        if (found := comparison.rows(runs, job))
-    ]
-
+COLUMNS: dict[str, comparison.Column] = {
+    "weights of the LSTM": comparison.averaged("weights"),
+    "zeros": lambda found: comparison.spread(found, "zeros"),
+    "cycles": comparison.averaged("cycles"),
+}
 
 if __name__ == "__main__":
-    comparison.main(NAME, JOBS, run, table)
+    comparison.main(NAME, JOBS, run, comparison.table(JOBS, COLUMNS))

@@ -174,23 +174,10 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> compa
     return scored(jobs()[job](of, seed), of)
 
 
-def table(runs: comparison.Runs) -> list[dict[str, str]]:
-    """One line a row: mean and spread over the seeds."""
-    lines = []
-    for job in jobs():
-        found = comparison.rows(runs, job)
-        if found:
-            lines.append(
-                {
-                    "row": job,
-                    "test accuracy": comparison.spread(found),
-                    "parameters": f"{comparison.mean(found, 'parameters'):,.0f}",
-                    "file": f"{comparison.mean(found, 'file'):,.0f} B",
-                    "seeds": str(len(found)),
-                }
-            )
-    return lines
-
+COLUMNS = {
+    "parameters": comparison.averaged("parameters"),
+    "file": comparison.averaged("file", "{:,.0f} B"),
+}
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, table)
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS))

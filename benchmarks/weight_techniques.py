@@ -162,25 +162,16 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], rate: fl
     return fashion.scores(trained(job, of, seed, done, rate), of)
 
 
-def table(runs: comparison.Runs) -> list[dict[str, str]]:
-    """One line a row: mean and spread over the seeds."""
-    lines = []
-    for job in jobs():
-        found = comparison.rows(runs, job)
-        if found:
-            bits = sorted({max(one["bits_by_layer"].values()) for one in found})
-            lines.append(
-                {
-                    "row": job,
-                    "test accuracy": comparison.spread(found),
-                    "zeros": f"{comparison.mean(found, 'zeros'):.1f} %",
-                    "widest weight": f"{'/'.join(map(str, bits))} bits",
-                    "kernels, entropy-coded": f"{comparison.mean(found, 'entropy'):,.0f} B",
-                    "seeds": str(len(found)),
-                }
-            )
-    return lines
+def widest(found: list[comparison.Row]) -> str:
+    """Bits of the widest kernel."""
+    return f"{'/'.join(map(str, sorted({max(one['bits_by_layer'].values()) for one in found})))} bits"
 
+
+COLUMNS = {
+    "zeros": comparison.averaged("zeros", "{:.1f} %"),
+    "widest weight": widest,
+    "kernels, entropy-coded": comparison.averaged("entropy", "{:,.0f} B"),
+}
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, table, rate=fashion.RATE)
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS), rate=fashion.RATE)
