@@ -32,6 +32,7 @@ def options(defaults: Mapping[str, Any]) -> argparse.Namespace:
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--held-out", action="store_true", help="test on training images behind the 50,000th")
     parser.add_argument("--only", default=".*", help="regular expression on the name of the row")
     return parser.parse_args()
 
@@ -56,11 +57,11 @@ def main(
     """
     defaults = {"images": 15_000, **defaults}
     given = vars(options(defaults))
-    seeds, only = given.pop("seeds"), given.pop("only")
-    unusual = [str(value) for key, value in given.items() if value != defaults[key]]
+    seeds, only, held_out = (given.pop(key) for key in ("seeds", "only", "held_out"))
+    of = fashion.data(given["images"], held_out)
+    unusual = [str(value) for key, value in given.items() if value != defaults[key]] + ["held_out"] * held_out
     file = record.RESULTS / f"{'_'.join([name, *unusual])}.json"
     runs = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else {}
-    of = fashion.data(given["images"])
     more = {key: value for key, value in given.items() if key != "images"}
     for seed in seeds.split(","):
         done = runs.setdefault(seed, {})

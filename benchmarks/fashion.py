@@ -33,9 +33,14 @@ CACHE = Path(__file__).parent / "cache"
 Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def data(images: int = 60_000) -> Data:
-    """Training images and labels (the first ``images`` of them), test images and labels."""
+def data(images: int = 60_000, held_out: bool = False) -> Data:
+    """Training images and labels (the first ``images`` of them), test images and labels.
+
+    With ``held_out``, the last 10,000 training images stand for the test images: for choosing settings.
+    """
     (x, y), (x_test, y_test) = keras.datasets.fashion_mnist.load_data()
+    if held_out:
+        (x, x_test), (y, y_test) = np.split(x, [50_000]), np.split(y, [50_000])
     scaled = [(part[..., None] / 255).astype("float32") for part in (x[:images], x_test)]
     return scaled[0], y[:images], scaled[1], y_test
 
