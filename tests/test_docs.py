@@ -45,7 +45,7 @@ def test_machines(tmp_path, monkeypatch):
     assert names["cycles"](names["small"]) <= 0.6 * names["cycles"](model) and Path("cheapest.keras").exists()
 
 
-@pytest.mark.filterwarnings("ignore")  # TFMOT and tf_keras warn of themselves
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_from_tfmot(tmp_path, monkeypatch):
     import tensorflow as tf
 

@@ -10,7 +10,7 @@ import pytest
 from interop.zoo import clustering, quantization, sparsity, tf_keras
 from tfcompress.interop.tfmot import from_tfmot
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 layers = tf_keras.layers
 X = np.random.default_rng(0).random((4, 6, 6, 2), "float32")
 

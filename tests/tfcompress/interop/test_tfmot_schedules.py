@@ -6,8 +6,6 @@ import tfcompress as tfc
 from interop.zoo import sparsity
 from tfcompress import schedules
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 @pytest.mark.parametrize(
     "theirs",

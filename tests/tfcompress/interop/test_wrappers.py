@@ -7,7 +7,6 @@ from interop.zoo import clustering, quantization, sparsity, tf_keras
 from tfcompress.interop.tfmot import from_tfmot
 from tfcompress.transform import members
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 layers = tf_keras.layers
 X = np.random.default_rng(0).random((4, 8, 8, 4), "float32") - 0.2
 
