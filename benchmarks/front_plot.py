@@ -3,9 +3,8 @@
     python benchmarks/front_plot.py [--images=60000]
 
 The plot shows means, with the standard deviation over the seeds where there is more than one. A file on which Vela does
-not survive has no cycles, and is missing on the right. The table has for each of our rows how many times more the
-cheapest file of a peer takes that is as accurate, up to 0.1 %. Fewer images make ``results/front_<images>.png`` and a
-table of its own, and touch no document.
+not survive has no cycles, and is missing on the right. The table has our presets and what users most likely have today.
+Fewer images make ``results/front_<images>.png`` and a table of its own, and touch no document.
 """
 
 import argparse
@@ -14,41 +13,63 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import comparison
 import front
 import numpy as np
 import record
 
 NAME = "front_best"
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "front.png"
-NOISE = 0.1
+SHOWN = (
+    "TFLiteConverter PTQ", "ai-edge-quantizer W4A8 OCTAV", "Keras fake-quant INT4",
+    "TFMOT PCQAT 80 %", "TFMOT PCQAT 90 %",
+)  # fmt: skip
+"""Peers in the table."""
+
 TICKS = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000]
 AXES = {"stored": "bytes to store: smallest .tflite, zlib -9", "vela_cycles": "cycles of Vela, ethos-u55-128"}
-COLUMNS = {"stored": "stored, zlib -9", "vela_bytes": "Vela, weights", "vela_cycles": "Vela cycles"}
-Points = Mapping[str, list[dict[str, Any]]]
-"""Row -> what each seed gave."""
+COLUMNS = {
+    "smallest .tflite": comparison.averaged("smallest", "{:,.0f} B"),
+    "behind zlib -9": comparison.averaged("stored", "{:,.0f} B"),
+    "weights for an Ethos-U55": comparison.averaged("vela_bytes", "{:,.0f} B"),
+    "its cycles": comparison.averaged("vela_cycles"),
+}
 
 
-def kept(name: str, images: int) -> tuple[Points, dict[str, Any]]:
-    """The rows of a result, and its settings; none where it is missing."""
+def kept(name: str, images: int) -> tuple[comparison.Runs, dict[str, Any]]:
+    """The runs of a result, and its settings; none where it is missing."""
     file = record.RESULTS / (f"{name}.json" if images == 60_000 else f"{name}_{images}.json")
     if not file.exists():
         return {}, {}
     result = json.loads(file.read_text(encoding="utf-8"))
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for done in result["runs"].values():
-        for job, row in done.items():
-            stored = min(row["zlib"], row.get("zlib_int4", row["zlib"]))
-            rows.setdefault(job, []).append({**row, "stored": stored})
-    return rows, result["settings"]
+    runs = {seed: {shown(job): stored(row) for job, row in done.items()} for seed, done in result["runs"].items()}
+    return runs, result["settings"]
 
 
-def mean(found: list[dict[str, Any]], key: str) -> float:
-    """Over the seeds; not a number where one of them has none."""
-    values = [row.get(key) for row in found]
-    return float("nan") if None in values else float(np.mean(values))
+def shown(job: str) -> str:
+    """What a row is called."""
+    return f"**tfcompress {job.removeprefix(front.PREFIX)}**" if job.startswith(front.PREFIX) else job
 
 
-def draw(ours: Points, peers: Points, picture: Path) -> None:
+def stored(row: comparison.Row) -> comparison.Row:
+    """With the bytes of the smallest file: one weight a byte, or two where there is such a file."""
+    names = {"smallest": "file", "stored": "zlib"}
+    return {**row, **{new: min(row[key], row.get(f"{key}_int4", row[key])) for new, key in names.items()}}
+
+
+def together(*results: comparison.Runs) -> comparison.Runs:
+    """The rows of several results, by seed."""
+    seeds = dict.fromkeys(seed for runs in results for seed in runs)
+    return {seed: {job: row for runs in results for job, row in runs.get(seed, {}).items()} for seed in seeds}
+
+
+def names(runs: comparison.Runs) -> list[str]:
+    """All rows, the largest first."""
+    jobs = dict.fromkeys(job for done in runs.values() for job in done)
+    return sorted(jobs, key=lambda job: -comparison.mean(comparison.rows(runs, job), "stored"))
+
+
+def draw(runs: comparison.Runs, picture: Path) -> None:
     """Two plots side by side."""
     import matplotlib
 
@@ -57,15 +78,10 @@ def draw(ours: Points, peers: Points, picture: Path) -> None:
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
     for axis, (key, label) in zip(axes, AXES.items(), strict=True):
-        for rows, colour, marker in ((peers, "tab:gray", "o"), (ours, "tab:red", "D")):
-            for job, found in rows.items():
-                x, y = mean(found, key), mean(found, "accuracy")
-                if not np.isnan(x):
-                    spread = np.std([row["accuracy"] for row in found], ddof=1) if len(found) > 1 else None
-                    axis.errorbar(x, y, spread, fmt=marker, color=colour, markersize=5, capsize=3)
-                    name = job.removeprefix(front.PREFIX)
-                    side = {"xytext": (-5, 4), "ha": "right"} if x > 2e5 else {"xytext": (5, 4)}
-                    axis.annotate(name, (x, y), **side, textcoords="offset points", fontsize=7, color=colour)
+        for job in names(runs):
+            found = [row for row in comparison.rows(runs, job) if row[key] is not None]
+            if found:
+                mark(axis, job.strip("*"), comparison.mean(found, key), [row["accuracy"] for row in found])
         axis.set(xscale="log", xlabel=label)
         axis.set_xticks(TICKS, [f"{tick // 1000} k" for tick in TICKS])
         axis.minorticks_off()
@@ -76,20 +92,15 @@ def draw(ours: Points, peers: Points, picture: Path) -> None:
     pyplot.close(figure)
 
 
-def table(ours: Points, peers: Points) -> list[dict[str, str]]:
-    """A line for each of our rows, and how many times more the best peer of its accuracy takes."""
-    lines = []
-    for job, found in sorted(ours.items(), key=lambda item: -mean(item[1], "stored")):
-        accuracy = mean(found, "accuracy")
-        rivals = {name: rows for name, rows in peers.items() if mean(rows, "accuracy") >= accuracy - NOISE}
-        line = {"": job, "test accuracy": f"{accuracy:.2f} %"}
-        for key, name in COLUMNS.items():
-            own = mean(found, key)
-            least = min((m for rows in rivals.values() if (m := mean(rows, key)) > 0), default=float("nan"))
-            times = "" if np.isnan(least) else f" (best peer: {least / own:.1f} times)"
-            line[name] = f"{own:,.0f}{' B' if key != 'vela_cycles' else ''}{times}"
-        lines.append({**line, "seeds": str(len(found))})
-    return lines
+def mark(axis: Any, job: str, x: float, accuracies: list[float]) -> None:
+    """One row."""
+    ours = job.startswith("tfcompress ")
+    colour = "tab:red" if ours else "tab:gray"
+    spread = np.std(accuracies, ddof=1) if len(accuracies) > 1 else None
+    axis.errorbar(x, np.mean(accuracies), spread, fmt="D" if ours else "o", color=colour, markersize=5, capsize=3)
+    side: Mapping[str, Any] = {"xytext": (-5, 4), "ha": "right"} if x > 2e5 else {"xytext": (5, 4)}
+    text = job.removeprefix("tfcompress ")
+    axis.annotate(text, (x, np.mean(accuracies)), **side, textcoords="offset points", fontsize=7, color=colour)
 
 
 def main() -> None:
@@ -100,9 +111,9 @@ def main() -> None:
     (ours, settings), (peers, _) = kept(front.NAME, images), kept("peers", images)
     if not ours:
         raise SystemExit("front_plot: nothing to show yet. Run benchmarks/front.py first.")
-    whole = images == 60_000
-    draw(ours, peers, PICTURE if whole else record.RESULTS / f"front_{images}.png")
-    lines = table(ours, peers)
+    runs, whole = together(ours, peers), images == 60_000
+    draw(runs, PICTURE if whole else record.RESULTS / f"front_{images}.png")
+    lines = comparison.table([job for job in names(runs) if job in SHOWN or job.startswith("**")], COLUMNS)(runs)
     record.show(lines)
     record.write(NAME if whole else f"{NAME}_{images}", settings, lines)
 
