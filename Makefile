@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 SETUP  := $(VENV)/.installed
 PEERS  := $(VENV)/.peers
 COMPARISONS := weight_techniques post_training multiplierless budget channels channel_gates recurrent structure_techniques lagrange_normalization npu_balance
+TIMINGS := npu_validation step_time peer_speed interpreter_speed winograd
+ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 # Two cores are enough for everything here; override with JOBS=.
 JOBS   ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -33,17 +35,18 @@ lint: $(SETUP)
 types: $(SETUP)
 	$(BIN)/mypy
 
-# What counts most comes first. A finished row is kept and not made again, so make bench may be interrupted.
+# What counts most comes first, JOBS scripts side by side on a thread each; what measures time has the machine to itself.
+# A finished row is kept and not made again, so make bench may be interrupted. SEEDS=1,2,3: means and spreads of all rows.
+SEEDS ?= 1
 bench: $(SETUP) $(PEERS)
-	$(BIN)/python benchmarks/front.py
-	$(BIN)/python benchmarks/peers.py --seeds=1
+	$(MAKE) --jobs=$(JOBS) rows-front rows-peers $(COMPARISONS:%=rows-%)
+	for name in $(TIMINGS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/front_plot.py
-	$(BIN)/python benchmarks/npu_validation.py
-	$(BIN)/python benchmarks/step_time.py
-	$(BIN)/python benchmarks/interpreter_speed.py
-	$(BIN)/python benchmarks/winograd.py
-	for name in $(COMPARISONS); do $(BIN)/python benchmarks/$$name.py --seeds=1 || exit 1; done
 	$(BIN)/python benchmarks/tables.py
+
+rows-front: SEEDS = 1,2,3
+rows-%:
+	$(ONE_THREAD) $(BIN)/python benchmarks/$*.py --seeds=$(SEEDS)
 
 # The same scripts on ten batches of images: whether they work, not how good anything is.
 bench-quick: $(SETUP) $(PEERS)

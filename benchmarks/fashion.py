@@ -135,9 +135,9 @@ def kept(name: str, make: Callable[[], keras.Model]) -> keras.Model:
     file = CACHE / f"{name}.keras"
     if not file.exists():
         CACHE.mkdir(exist_ok=True)
-        trained = make()
-        trained.save(file.with_suffix(".new.keras"))
-        file.with_suffix(".new.keras").rename(file)
+        own = file.with_suffix(f".{os.getpid()}.keras")  # scripts that run side by side may make the same
+        make().save(own)
+        own.rename(file)
     return keras.models.load_model(file)
 
 
