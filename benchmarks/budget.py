@@ -132,6 +132,12 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> compa
     }
 
 
+def technique(job: str) -> str | None:
+    """Whose control a row is."""
+    kind, share = job.rsplit(", ", 1)
+    return f"DifferentiableBits, {share}" if kind in ("uniform", "prune, then quantise") else None
+
+
 COLUMNS: dict[str, comparison.Column] = {
     "of the budget": comparison.averaged("of_budget", "{:.0f} %", 100),
     "MACs": comparison.averaged("macs", "{:.2f} M", 1e-6),
@@ -140,4 +146,4 @@ COLUMNS: dict[str, comparison.Column] = {
 }
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS))
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS, technique))

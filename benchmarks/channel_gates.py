@@ -109,6 +109,12 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], epochs: 
     return scores(trained(job, of, seed, epochs), of)
 
 
+def technique(job: str) -> str | None:
+    """Whose control a row is."""
+    kind, _, price = job.partition(" ")
+    return f"gated {price}" if kind == "unshaped" else None
+
+
 COLUMNS = {
     "MACs executed": comparison.averaged("executed", "{:.2f} M", 1e-6),
     "gates open": comparison.averaged("open", "{:.0f} %"),
@@ -116,4 +122,4 @@ COLUMNS = {
 }
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS), PACKAGES, epochs=EPOCHS)
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS, technique), PACKAGES, epochs=EPOCHS)

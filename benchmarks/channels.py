@@ -112,6 +112,12 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> compa
     }
 
 
+def technique(job: str) -> str | None:
+    """Whose control a row is."""
+    network, kind, price = job.split(" ", 2)
+    return f"{network} bottlenecks {price}" if kind in KINDS[1:] else None
+
+
 COLUMNS = {
     "MACs": comparison.averaged("macs", "{:.2f} M", 1e-6),
     "parameters": comparison.averaged("parameters"),
@@ -119,4 +125,4 @@ COLUMNS = {
 }
 
 if __name__ == "__main__":
-    comparison.main(NAME, JOBS, run, comparison.table(JOBS, COLUMNS))
+    comparison.main(NAME, JOBS, run, comparison.table(JOBS, COLUMNS, technique))

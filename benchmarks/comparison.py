@@ -85,14 +85,32 @@ Column = Callable[[list[Row]], str]
 """What a cell says of the runs of a job."""
 
 
-def table(jobs: Iterable[str], columns: Mapping[str, Column]) -> Callable[[Runs], list[dict[str, str]]]:
-    """One line a job: its name, mean and spread of the accuracy, further columns, and how many seeds."""
+def table(
+    jobs: Iterable[str], columns: Mapping[str, Column], technique: Callable[[str], str | None] = lambda job: None
+) -> Callable[[Runs], list[dict[str, str]]]:
+    """One line a job: its name, mean and spread of the accuracy, further columns, and how many seeds.
+
+    Args:
+        jobs: In the order of the lines.
+        columns: Title -> what stands there.
+        technique: Job -> the job whose control it is, None for those that are none. Controls then say by how much their
+            technique is above them, seed by seed.
+    """
+    jobs = list(jobs)
     columns = {"test accuracy": spread, **columns, "seeds": lambda found: str(len(found))}
-    return lambda runs: [
-        {"row": job, **{title: cell(found) for title, cell in columns.items()}}
-        for job in jobs
-        if (found := rows(runs, job))
-    ]
+    paired = any(technique(job) in jobs for job in jobs)
+
+    def line(runs: Runs, job: str, found: list[Row]) -> dict[str, str]:
+        above = {"technique above it by": gain(runs, technique(job), job)} if paired else {}
+        return {"row": job, **above, **{title: cell(found) for title, cell in columns.items()}}
+
+    return lambda runs: [line(runs, job, found) for job in jobs if (found := rows(runs, job))]
+
+
+def gain(runs: Runs, job: str | None, control: str) -> str:
+    """Mean and spread of the differences of the accuracies, of the seeds that have both."""
+    pairs = [(done[job], done[control]) for done in runs.values() if job in done and control in done]
+    return spread([{"by": a["accuracy"] - b["accuracy"]} for a, b in pairs], "by", "+.2f") if pairs else ""
 
 
 def averaged(key: str, form: str = "{:,.0f}", scale: float = 1.0) -> Column:
@@ -111,7 +129,7 @@ def mean(found: Sequence[Row], key: str) -> float:
     return float(np.mean([row[key] for row in found]))
 
 
-def spread(found: Sequence[Row], key: str = "accuracy") -> str:
+def spread(found: Sequence[Row], key: str = "accuracy", form: str = ".2f") -> str:
     """Mean and, of more than one, the standard deviation, in percent."""
     deviation = f" ± {np.std([row[key] for row in found], ddof=1):.2f}" if len(found) > 1 else ""
-    return f"{mean(found, key):.2f}{deviation} %"
+    return f"{mean(found, key):{form}}{deviation} %"

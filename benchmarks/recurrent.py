@@ -143,6 +143,12 @@ CONTROL = "float, six more epochs"
 JOBS = [f"{name}: {job}" for name in UNITS for job in (CONTROL, "quantile", "magnitude", "deviations", "narrow")]
 
 
+def technique(job: str) -> str | None:
+    """Whose control a row is."""
+    name, _, kind = job.partition(": ")
+    return f"{name}: quantile" if kind in ("magnitude", "narrow") else None
+
+
 COLUMNS: dict[str, comparison.Column] = {
     "weights of the LSTM": comparison.averaged("weights"),
     "zeros": lambda found: comparison.spread(found, "zeros"),
@@ -150,4 +156,4 @@ COLUMNS: dict[str, comparison.Column] = {
 }
 
 if __name__ == "__main__":
-    comparison.main(NAME, JOBS, run, comparison.table(JOBS, COLUMNS))
+    comparison.main(NAME, JOBS, run, comparison.table(JOBS, COLUMNS, technique))

@@ -174,10 +174,25 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> compa
     return scored(jobs()[job](of, seed), of)
 
 
+CONTROLS = {
+    ": labels": ": soft", ": wrong targets": ": soft",
+    ": chance": "", ": chance, untrained": ": untrained",
+    ": cut": "", ": cut, untrained": ": untrained",
+}  # fmt: skip
+"""What a control's name ends in, and what its technique's does."""
+
+
+def technique(job: str) -> str | None:
+    """Whose control a row is."""
+    name, colon, kind = job.partition(": ")
+    end = CONTROLS.get(colon + kind)
+    return None if end is None else name + end
+
+
 COLUMNS = {
     "parameters": comparison.averaged("parameters"),
     "file": comparison.averaged("file", "{:,.0f} B"),
 }
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS))
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS, technique))

@@ -128,20 +128,20 @@ def one_shot(reached: Mapping[str, float]) -> Rules:
 
 def trained(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], rate: float) -> keras.Model:
     """The model of a row; ``done`` holds the scores of earlier rows of this seed."""
-    technique, _, control = job.partition(": ")
+    name, _, control = job.partition(": ")
     steps = fashion.steps(len(of[0]))
     if job == CONTROL:
         return fashion.control(of, seed, rate)
     if control == "after":
-        model = tfc.compress(fashion.control(of, seed, rate), TECHNIQUES[technique](0))
+        model = tfc.compress(fashion.control(of, seed, rate), TECHNIQUES[name](0))
         tfc.calibrate(model, of[0][:512])
         return model
     if control == "one-shot":
-        rules = one_shot(done[technique]["zeros_by_layer"])
+        rules = one_shot(done[name]["zeros_by_layer"])
     elif control == "rounded":
-        rules = {layer: {"kernel": tfc.LSQ(bits)} for layer, bits in done[technique]["bits_by_layer"].items()}
+        rules = {layer: {"kernel": tfc.LSQ(bits)} for layer, bits in done[name]["bits_by_layer"].items()}
     else:
-        rules = TECHNIQUES[technique](steps)
+        rules = TECHNIQUES[name](steps)
     return fashion.fine_tuned(fashion.compressed(of, seed, rules), of, seed, rate=rate)
 
 
@@ -167,6 +167,12 @@ def widest(found: list[comparison.Row]) -> str:
     return f"{'/'.join(map(str, sorted({max(one['bits_by_layer'].values()) for one in found})))} bits"
 
 
+def technique(job: str) -> str | None:
+    """Whose control a row is."""
+    name, _, control = job.partition(": ")
+    return name if control else None
+
+
 COLUMNS = {
     "zeros": comparison.averaged("zeros", "{:.1f} %"),
     "widest weight": widest,
@@ -174,4 +180,4 @@ COLUMNS = {
 }
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS), rate=fashion.RATE)
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS, technique), rate=fashion.RATE)
