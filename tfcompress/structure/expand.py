@@ -17,7 +17,6 @@ model keep their identity, and the tensors in between are called ``<path>/depthw
 ``<path>/sum_<k>`` and the like. Operations on tensors become layers first (``operations.py``).
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -27,9 +26,10 @@ from keras import layers
 
 from tfcompress.channel_switch import ChannelSwitch, Step
 from tfcompress.composite import Composite, opened
-from tfcompress.compressed import Compressed, deployed
+from tfcompress.compressed import Compressed
 from tfcompress.convolution.winograd import WinogradConv2D
 from tfcompress.structure import recurrent, slots
+from tfcompress.structure.formulas import FUNCTIONS, along_an_axis, elu, layer_normalization, over_last_axis, step
 from tfcompress.structure.groups import activation_name, core
 from tfcompress.structure.operations import as_layers, is_private
 from tfcompress.structure.trace import Call, Trace, Value, trace
@@ -90,11 +90,11 @@ def _rule(call: Call, layer: Any) -> Callable[[Call, Any], Iterator[Call]] | Non
     if kind is layers.Activation:
         return FUNCTIONS.get(layer.activation)
     if kind is layers.ELU:
-        return _elu
-    if kind is layers.LayerNormalization and _over_last_axis(call, layer):
-        return _layer_normalization
+        return elu
+    if kind is layers.LayerNormalization and over_last_axis(call, layer):
+        return layer_normalization
     if kind in ALONG_AN_AXIS and len(call.inputs) == 1:
-        return _along_an_axis(layer, len(call.inputs[0].shape))
+        return along_an_axis(layer, len(call.inputs[0].shape))
     return None
 
 
@@ -114,7 +114,7 @@ def _composite(call: Call, layer: Any) -> Iterator[Call]:
 def _switch(call: Call, layer: Any) -> Iterator[Call]:
     features, logits = call.inputs
     gates = Value(f"{call.path}/gates", logits.shape, "float32")
-    yield replace(_step(call, Step(name=layer.name), logits, gates), path=gates.name)
+    yield replace(step(call, Step(name=layer.name), logits, gates), path=gates.name)
     yield replace(call, layer=layers.Multiply(name=layer.name), args=([features, gates],), kwargs={})
 
 
@@ -168,126 +168,15 @@ def _broadcast(a: tuple[int | None, ...], b: tuple[int | None, ...]) -> tuple[in
 def _average(call: Call, layer: Any) -> Iterator[Call]:
     total = replace(call.outputs[0], name=f"{call.path}/sum")
     yield replace(call, layer=layers.Add(name=layer.name), outputs=(total,))
-    yield _step(call, layers.Rescaling(1 / len(call.inputs), name=layer.name), total)
+    yield step(call, layers.Rescaling(1 / len(call.inputs), name=layer.name), total)
 
 
 def _scaled_sum(call: Call, layer: Any) -> Iterator[Call]:
     """``a + scale * b``, as Inception-ResNet has it."""
     a, b = call.inputs
     scaled = replace(b, name=f"{call.path}/scaled")
-    yield _step(call, layers.Rescaling(layer.scale, name=layer.name), b, scaled)
+    yield step(call, layers.Rescaling(layer.scale, name=layer.name), b, scaled)
     yield replace(call, layer=layers.Add(name=layer.name), args=([a, scaled],), kwargs={})
-
-
-def _silu(call: Call, layer: Any) -> Iterator[Call]:
-    (x,) = call.inputs
-    gate = replace(call.outputs[0], name=f"{call.path}/sigmoid")
-    yield _step(call, layers.Activation("sigmoid", name=layer.name), x, gate)
-    yield replace(call, layer=layers.Multiply(name=layer.name), args=([x, gate],), kwargs={})
-
-
-def _hard_sigmoid(call: Call, layer: Any) -> Iterator[Call]:
-    """``relu6(x + 3) / 6``."""
-    (x,) = call.inputs
-    moved, clipped = (replace(call.outputs[0], name=f"{call.path}/{part}") for part in ("moved", "clipped"))
-    yield _step(call, layers.Rescaling(1.0, 3.0, name=layer.name), x, moved)
-    yield _step(call, layers.ReLU(6, name=layer.name), moved, clipped)
-    yield _step(call, layers.Rescaling(1 / 6, name=layer.name), clipped)
-
-
-def _elu(call: Call, layer: Any) -> Iterator[Call]:
-    """``relu(x) + alpha * (exp(min(x, 0)) - 1)``: the file format's ELU is not among the reference kernels."""
-    (x,) = call.inputs
-    alpha = layer.alpha if isinstance(layer, layers.ELU) else 1.0
-    names = ("below", "exp", "decay", "above")
-    below, growth, decay, above = (replace(call.outputs[0], name=f"{call.path}/{part}") for part in names)
-    yield _step(call, layers.ReLU(0, negative_slope=1, name=layer.name), x, below)
-    yield _step(call, layers.Activation("exponential", name=layer.name), below, growth)
-    yield _step(call, layers.Rescaling(alpha, -alpha, name=layer.name), growth, decay)
-    yield _step(call, layers.ReLU(name=layer.name), x, above)
-    yield replace(call, layer=layers.Add(name=layer.name), args=([above, decay],), kwargs={})
-
-
-def _over_last_axis(call: Call, layer: layers.LayerNormalization) -> bool:
-    last = len(call.inputs[0].shape) - 1
-    axes = [axis % (last + 1) for axis in keras.tree.flatten(layer.axis)]
-    return axes == [last] and not getattr(layer, "rms_scaling", False)
-
-
-def _layer_normalization(call: Call, layer: layers.LayerNormalization) -> Iterator[Call]:
-    """``c = x - mean(x)``, then ``c / sqrt(mean(c**2) + epsilon) * gamma + beta``; means by dense layers."""
-    (x,), single = call.inputs, (*call.inputs[0].shape[:-1], 1)
-    shapes = {"mean": single, "centered": x.shape, "square": x.shape, "variance": single, "inverse": single}
-    parts = {name: Value(f"{call.path}/{name}", shape, x.dtype) for name, shape in shapes.items()}
-    mean, centered, square, variance, inverse = parts.values()
-    yield _mean(call, x, mean, None)
-    yield replace(_step(call, layers.Subtract(name=layer.name), x, centered), args=([x, mean],))
-    yield replace(_step(call, layers.Multiply(name=layer.name), x, square), args=([centered, centered],))
-    yield _mean(call, square, variance, layer.epsilon)
-    yield _step(call, layers.Activation(keras.ops.rsqrt, name=layer.name), variance, inverse)
-    scale = deployed(call.layer, "gamma")[0].tolist() if layer.scale else 1.0
-    offset = deployed(call.layer, "beta")[0].tolist() if layer.center else 0.0
-    normal = Value(f"{call.path}/normal", x.shape, x.dtype)
-    yield replace(_step(call, layers.Multiply(name=layer.name), x, normal), args=([centered, inverse],))
-    yield _step(call, layers.Rescaling(scale, offset, name=layer.name), normal)
-
-
-def _mean(call: Call, x: Value, y: Value, offset: float | None) -> Call:
-    """The mean over the last axis, plus ``offset``."""
-    channels = x.shape[-1] or 1
-    layer = layers.Dense(1, use_bias=offset is not None, name=call.layer.name)
-    layer.build(x.shape)
-    layer.kernel.assign([[1 / channels]] * channels)
-    if offset is not None:
-        layer.bias.assign([offset])
-    return replace(_step(call, layer, x, y), path=y.name)
-
-
-FUNCTIONS = {
-    keras.activations.silu: _silu,
-    keras.activations.hard_sigmoid: _hard_sigmoid,
-    keras.activations.elu: _elu,
-}
-"""Activations that several layers compute."""
-
-
-def _along_an_axis(layer: Any, rank: int) -> Callable[[Call, Any], Iterator[Call]] | None:
-    """How to bring the axis of a layer to the end; None if it is there, or cannot be brought."""
-    axes = sorted(axis % rank for axis in keras.tree.flatten(layer.axis))
-    if axes in ([0], [rank - 1]):
-        return None
-    if len(axes) == 1:
-        return _swapped
-    return _joined if axes == list(range(axes[0], rank)) and axes[0] > 0 else None
-
-
-def _swapped(call: Call, layer: Any) -> Iterator[Call]:
-    """Over another axis than the last: swapped with the last before and after."""
-    (x,) = call.inputs
-    (axis,), order = keras.tree.flatten(layer.axis), list(range(len(x.shape)))
-    order[axis], order[-1] = order[-1], order[axis]
-    shape = tuple(x.shape[k] for k in order)
-    moved, shares = (replace(call.outputs[0], name=f"{call.path}/{part}", shape=shape) for part in ("moved", "shares"))
-    swap = layers.Permute(order[1:], name=layer.name)
-    yield _step(call, swap, x, moved)
-    yield _step(call, type(layer)(name=layer.name), moved, shares)
-    yield _step(call, swap, shares)
-
-
-def _joined(call: Call, layer: Any) -> Iterator[Call]:
-    """Over the last axes together: one axis before, and again several after."""
-    (x,) = call.inputs
-    first = min(axis % len(x.shape) for axis in layer.axis)
-    shape = (*x.shape[:first], math.prod(size or 1 for size in x.shape[first:]))
-    moved, shares = (replace(call.outputs[0], name=f"{call.path}/{part}", shape=shape) for part in ("moved", "shares"))
-    yield _step(call, layers.Reshape(shape[1:], name=layer.name), x, moved)
-    yield _step(call, type(layer)(name=layer.name), moved, shares)
-    yield _step(call, layers.Reshape(x.shape[1:], name=layer.name), shares)
-
-
-def _step(call: Call, layer: Any, x: Value, y: Value | None = None) -> Call:
-    """A part of ``call``: ``layer`` from ``x`` to ``y``, to what the whole call delivers by default."""
-    return replace(call, layer=layer, args=(x,), kwargs={}, outputs=(y,) if y else call.outputs)
 
 
 def _filled(layer: Any, shape: Any, source: Any, names: dict[str, str]) -> Any:
