@@ -96,15 +96,22 @@ def table(
         technique: Job -> the job whose control it is, None for those that are none. Controls then say by how much their
             technique is above them, seed by seed.
     """
-    jobs = list(jobs)
     columns = {"test accuracy": spread, **columns, "seeds": lambda found: str(len(found))}
-    paired = any(technique(job) in jobs for job in jobs)
+    jobs = list(jobs)
 
-    def line(runs: Runs, job: str, found: list[Row]) -> dict[str, str]:
-        above = {"technique above it by": gain(runs, technique(job), job)} if paired else {}
-        return {"row": job, **above, **{title: cell(found) for title, cell in columns.items()}}
+    def lines(runs: Runs) -> list[dict[str, str]]:
+        finished = {job: found for job in jobs if (found := rows(runs, job))}
+        above = {job: gain(runs, technique(job), job) for job in finished}
+        return [
+            {
+                "row": job,
+                **({"technique above it by": above[job]} if any(above.values()) else {}),
+                **{title: cell(found) for title, cell in columns.items()},
+            }
+            for job, found in finished.items()
+        ]
 
-    return lambda runs: [line(runs, job, found) for job in jobs if (found := rows(runs, job))]
+    return lines
 
 
 def gain(runs: Runs, job: str | None, control: str) -> str:

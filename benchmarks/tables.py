@@ -28,14 +28,14 @@ def markdown(rows: list[dict[str, Any]], settings: dict[str, Any]) -> str:
 
 def rendered(text: str) -> str:
     """``text`` with every marked section filled from the result of its name."""
-    for name in re.findall(r"<!-- begin: (\w+) -->", text):
+    for name in re.findall(r"<!-- begin: (\S+) -->", text):
         file = RESULTS / f"{name}.json"
         if not file.exists():
             continue
         result = json.loads(file.read_text(encoding="utf-8"))
         body = markdown(result["table"], result["settings"])
         section = f"<!-- begin: {name} -->\n{body}\n<!-- end: {name} -->"
-        pattern = rf"<!-- begin: {name} -->.*?<!-- end: {name} -->"
+        pattern = rf"<!-- begin: {re.escape(name)} -->.*?<!-- end: {re.escape(name)} -->"
         text = re.sub(pattern, lambda _, section=section: section, text, flags=re.DOTALL)
     return text
 
