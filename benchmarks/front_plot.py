@@ -9,7 +9,6 @@ Fewer images make ``results/front_<images>.png`` and a table of its own, and tou
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +77,12 @@ def draw(runs: comparison.Runs, picture: Path) -> None:
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
     for axis, (key, label) in zip(axes, AXES.items(), strict=True):
-        for job in names(runs):
+        for number, job in enumerate(names(runs)):
             found = [row for row in comparison.rows(runs, job) if row[key] is not None]
             if found:
-                mark(axis, job.strip("*"), comparison.mean(found, key), [row["accuracy"] for row in found])
-        axis.set(xscale="log", xlabel=label)
+                below = bool(number % 2)  # neighbours would write over each other
+                mark(axis, job.strip("*"), comparison.mean(found, key), [row["accuracy"] for row in found], below)
+        axis.set(xscale="log", xlabel=label, xlim=(TICKS[0], 2e6))
         axis.set_xticks(TICKS, [f"{tick // 1000} k" for tick in TICKS])
         axis.minorticks_off()
         axis.grid(visible=True, alpha=0.25)
@@ -92,15 +92,15 @@ def draw(runs: comparison.Runs, picture: Path) -> None:
     pyplot.close(figure)
 
 
-def mark(axis: Any, job: str, x: float, accuracies: list[float]) -> None:
+def mark(axis: Any, job: str, x: float, accuracies: list[float], below: bool) -> None:
     """One row."""
     ours = job.startswith("tfcompress ")
     colour = "tab:red" if ours else "tab:gray"
     spread = np.std(accuracies, ddof=1) if len(accuracies) > 1 else None
     axis.errorbar(x, np.mean(accuracies), spread, fmt="D" if ours else "o", color=colour, markersize=5, capsize=3)
-    side: Mapping[str, Any] = {"xytext": (-5, 4), "ha": "right"} if x > 2e5 else {"xytext": (5, 4)}
+    place = (5, -10 if below else 4)
     text = job.removeprefix("tfcompress ")
-    axis.annotate(text, (x, np.mean(accuracies)), **side, textcoords="offset points", fontsize=7, color=colour)
+    axis.annotate(text, (x, np.mean(accuracies)), place, textcoords="offset points", fontsize=7, color=colour)
 
 
 def main() -> None:
