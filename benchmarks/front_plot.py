@@ -82,7 +82,7 @@ def draw(runs: comparison.Runs, picture: Path) -> None:
             if found:
                 below = bool(number % 2)  # neighbours would write over each other
                 mark(axis, job.strip("*"), comparison.mean(found, key), [row["accuracy"] for row in found], below)
-        axis.set(xscale="log", xlabel=label, xlim=(TICKS[0], 2e6))
+        axis.set(xscale="log", xlabel=label, xlim=(TICKS[0], 2.5e6))
         axis.set_xticks(TICKS, [f"{tick // 1000} k" for tick in TICKS])
         axis.minorticks_off()
         axis.grid(visible=True, alpha=0.25)
@@ -99,7 +99,7 @@ def mark(axis: Any, job: str, x: float, accuracies: list[float], below: bool) ->
     spread = np.std(accuracies, ddof=1) if len(accuracies) > 1 else None
     axis.errorbar(x, np.mean(accuracies), spread, fmt="D" if ours else "o", color=colour, markersize=5, capsize=3)
     place = (5, -10 if below else 4)
-    text = job.removeprefix("tfcompress ")
+    text = job.removeprefix("tfcompress ").replace("float, six more epochs", "int8")
     axis.annotate(text, (x, np.mean(accuracies)), place, textcoords="offset points", fontsize=7, color=colour)
 
 
