@@ -9,7 +9,7 @@ rows start from the same float networks and have the same six epochs (see ``fash
     BayesianBits          2, 4 or 8 bits by gates, otherwise the same
     bits only             DifferentiableBits without gates for channels
     uniform               LSQ of one width for all kernels and one for all maps: of all pairs within the budget the one
-                          that costs most, of equal ones the more even one
+                          whose smaller width is largest, of equal ones the one that costs most
     prune, then quantise  half of the epochs for weights behind ``remove_channels``, with the share of channels in each
                           layer by kernel norms that uniform 4 x 4 (2 x 2 for the tightest) leaves affordable; then LSQ
 """
@@ -49,13 +49,13 @@ def learned(transform: tfc.Transform, of: fashion.Data, seed: int, share: float,
 
 
 def pair(model: keras.Model, share: float) -> tuple[int, int]:
-    """Widths of kernels and of maps: the dearest pair within the budget."""
+    """Widths of kernels and of maps within the budget: the smaller one as large as can be, then the dearest pair."""
     base = {row.path: row for row in tfc.costs.Facts(model).rows({}, np.zeros(10**5, bool))}
     found = []
     for kernel, feature in itertools.product(range(2, 9), repeat=2):
         cost = sum(row.macs * kernel * (8 if path.startswith("conv0") else feature) for path, row in base.items())
         if cost <= limit(share):
-            found.append((cost, -abs(kernel - feature), kernel, feature))
+            found.append((min(kernel, feature), cost, kernel, feature))
     if not found:
         raise ValueError(f"No pair of widths is within {share:.2%}. Received: {model.name}. Prune channels first.")
     return max(found)[2:]
