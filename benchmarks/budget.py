@@ -10,6 +10,7 @@ rows start from the same float networks and have the same six epochs (see ``fash
     bits only             DifferentiableBits without gates for channels
     uniform               LSQ of one width for all kernels and one for all maps: of all pairs within the budget the one
                           whose smaller width is largest, of equal ones the one that costs most
+    uniform, dearest      the pair that costs most, of equal ones the more even one
     prune, then quantise  half of the epochs for weights behind ``remove_channels``, with the share of channels in each
                           layer by kernel norms that uniform 4 x 4 (2 x 2 for the tightest) leaves affordable; then LSQ
 """
@@ -48,14 +49,15 @@ def learned(transform: tfc.Transform, of: fashion.Data, seed: int, share: float,
     return tfc.edits.remove_channels(small) if gates else small
 
 
-def pair(model: keras.Model, share: float) -> tuple[int, int]:
-    """Widths of kernels and of maps within the budget: the smaller one as large as can be, then the dearest pair."""
+def pair(model: keras.Model, share: float, even: bool = True) -> tuple[int, int]:
+    """Widths of kernels and of maps within the budget: the most even pair, or the dearest."""
     base = {row.path: row for row in tfc.costs.Facts(model).rows({}, np.zeros(10**5, bool))}
     found = []
     for kernel, feature in itertools.product(range(2, 9), repeat=2):
         cost = sum(row.macs * kernel * (8 if path.startswith("conv0") else feature) for path, row in base.items())
         if cost <= limit(share):
-            found.append((min(kernel, feature), cost, kernel, feature))
+            order = (min(kernel, feature), cost) if even else (cost, -abs(kernel - feature))
+            found.append((*order, kernel, feature))
     if not found:
         raise ValueError(f"No pair of widths is within {share:.2%}. Received: {model.name}. Prune channels first.")
     return max(found)[2:]
@@ -66,10 +68,10 @@ def rules(kernel: int, feature: int) -> dict[str, Any]:
     return {".*": {"kernel": tfc.LSQ(kernel), "output": tfc.LSQ(feature)}, "image": {"output": tfc.LSQ(8)}}
 
 
-def uniform(of: fashion.Data, seed: int, share: float) -> keras.Model:
+def uniform(of: fashion.Data, seed: int, share: float, even: bool = True) -> keras.Model:
     """One width for kernels, one for maps."""
     model = fashion.float_network(of, seed)
-    return fashion.fine_tuned(fashion.compressed(of, seed, rules(*pair(model, share))), of, seed)
+    return fashion.fine_tuned(fashion.compressed(of, seed, rules(*pair(model, share, even))), of, seed)
 
 
 def pruned(model: keras.Model, share: float) -> keras.Model:
@@ -104,14 +106,19 @@ ROWS: dict[str, Callable[[fashion.Data, int, float], keras.Model]] = {
     "DifferentiableBits, bits only": lambda of, seed, share: learned(tfc.DifferentiableBits(), of, seed, share, False),
     "BayesianBits": lambda of, seed, share: learned(tfc.BayesianBits(prune=False, seed=seed), of, seed, share, True),
     "uniform": uniform,
+    "uniform, dearest": lambda of, seed, share: uniform(of, seed, share, even=False),
     "prune, then quantise": prune_then_quantize,
 }
 
 
+TOO_WIDE = ("uniform", "uniform, dearest")
+"""What the tightest budget leaves no pair for."""
+
+
 def jobs() -> dict[str, tuple[str, float]]:
     """Name -> kind of row and share of the float network's bit operations."""
-    pairs = itertools.product(SHARES, ROWS)
-    return {f"{kind}, {share:.2%}": (kind, share) for share, kind in pairs if (kind, share) != ("uniform", SHARES[-1])}
+    pairs = [(kind, share) for share in SHARES for kind in ROWS if share > SHARES[-1] or kind not in TOO_WIDE]
+    return {f"{kind}, {share:.2%}": (kind, share) for kind, share in pairs}
 
 
 def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
@@ -135,7 +142,7 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> compa
 def technique(job: str) -> str | None:
     """Whose control a row is."""
     kind, share = job.rsplit(", ", 1)
-    return f"DifferentiableBits, {share}" if kind in ("uniform", "prune, then quantise") else None
+    return f"DifferentiableBits, {share}" if kind in (*TOO_WIDE, "prune, then quantise") else None
 
 
 COLUMNS: dict[str, comparison.Column] = {
