@@ -11,7 +11,7 @@ All rows start from the same float networks and train for the same six epochs (s
     introduced, <layers>                new layers started by least squares
     introduced, <layers>: untrained     the same without the six epochs
     introduced, <layers>: chance        control: started as Keras starts layers; ``chance, untrained`` likewise
-    introduced, <width>: cut            control: the same channels gone, the readers not solved anew
+    introduced, <width>: cut            control: as many channels by the size of kernels, the readers not solved anew
 
 Students: ``2 bits`` has a dictionary of four weights in each layer; ``half`` has half of the channels everywhere.
 Each finished run is kept in ``results/structure_techniques.json``, and not made again.
@@ -32,6 +32,7 @@ from keras import layers
 import tfcompress as tfc
 
 NAME = "structure_techniques"
+HALF = {"conv0": 16, "conv1": 32, "conv2": 32, "fc0": 64}
 SIGNALS = 4096
 """Training images whose signals the least squares see."""
 
@@ -51,7 +52,7 @@ def two_bits(of: fashion.Data, seed: int) -> keras.Model:
 def half(of: fashion.Data, seed: int) -> keras.Model:
     """The float network with half of the channels, front to back."""
     base = small = fashion.float_network(of, seed)
-    for name, width in (("conv0", 16), ("conv1", 32), ("conv2", 32), ("fc0", 64)):
+    for name, width in HALF.items():
         small = tfc.edits.introduce_layer(small, width, of[0][:SIGNALS], at=name, mode="narrow", base=base)
     return small
 
@@ -130,15 +131,14 @@ def by_chance(recipe: Recipe) -> Recipe:
 
 
 def cut(of: fashion.Data, seed: int) -> keras.Model:
-    """The channels that ``half`` keeps, everything else as it was in the float network."""
-    base, small = fashion.float_network(of, seed), half(of, seed)
-    offsets = {"conv0": "norm0", "conv1": "norm1", "conv2": "norm2", "fc0": "fc0"}
+    """As many channels as ``half`` has, those of the largest kernels, everything else as it was."""
+    base = fashion.float_network(of, seed)
     keep = {}
-    for name, bias in offsets.items():  # a channel is known by its offset, which nothing has changed
-        slot = "bias" if bias == name else "beta"
-        old, new = (np.asarray(getattr(m.get_layer(bias), slot)) for m in (base, small))
-        keep[name] = [int(np.abs(old - value).argmin()) for value in new]
-    return tfc.edits.remove_channels(base, {name: sorted({*kept}) for name, kept in keep.items()})
+    for name, width in HALF.items():
+        kernel = np.asarray(base.get_layer(name).kernel)
+        norms = np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1)))
+        keep[name] = np.sort(np.argsort(-norms)[:width])
+    return tfc.edits.remove_channels(base, keep)
 
 
 def trained(recipe: Recipe) -> Recipe:
@@ -175,7 +175,7 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> compa
 
 
 CONTROLS = {
-    ": labels": ": soft", ": wrong targets": ": soft",
+    ": labels": ": argmax", ": wrong targets": ": argmax",
     ": chance": "", ": chance, untrained": ": untrained",
     ": cut": "", ": cut, untrained": ": untrained",
 }  # fmt: skip
