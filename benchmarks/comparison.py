@@ -105,7 +105,7 @@ def table(
         return [
             {
                 "row": job,
-                **({"technique above it by": above[job]} if any(above.values()) else {}),
+                **({"technique above it by, points": above[job]} if any(above.values()) else {}),
                 **{title: cell(found) for title, cell in columns.items()},
             }
             for job, found in finished.items()
@@ -117,7 +117,7 @@ def table(
 def gain(runs: Runs, job: str | None, control: str) -> str:
     """Mean and spread of the differences of the accuracies, of the seeds that have both."""
     pairs = [(done[job], done[control]) for done in runs.values() if job in done and control in done]
-    return spread([{"by": a["accuracy"] - b["accuracy"]} for a, b in pairs], "by", "+.2f") if pairs else ""
+    return spread([{"by": a["accuracy"] - b["accuracy"]} for a, b in pairs], "by", "+.2f", "") if pairs else ""
 
 
 def averaged(key: str, form: str = "{:,.0f}", scale: float = 1.0) -> Column:
@@ -136,7 +136,7 @@ def mean(found: Sequence[Row], key: str) -> float:
     return float(np.mean([row[key] for row in found]))
 
 
-def spread(found: Sequence[Row], key: str = "accuracy", form: str = ".2f") -> str:
-    """Mean and, of more than one, the standard deviation, in percent."""
+def spread(found: Sequence[Row], key: str = "accuracy", form: str = ".2f", unit: str = " %") -> str:
+    """Mean and, of more than one, the standard deviation."""
     deviation = f" ± {np.std([row[key] for row in found], ddof=1):.2f}" if len(found) > 1 else ""
-    return f"{mean(found, key):{form}}{deviation} %"
+    return f"{mean(found, key):{form}}{deviation}{unit}"
