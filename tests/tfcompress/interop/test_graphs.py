@@ -5,7 +5,6 @@ import pytest
 from interop.zoo import tf_keras
 from tfcompress.interop.tfmot import from_tfmot
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 layers = tf_keras.layers
 RNG = np.random.default_rng(0)
 

@@ -5,7 +5,6 @@ from interop.zoo import tf_keras
 from tfcompress.interop.plain_layers import ACTIVATIONS, LAYERS
 from tfcompress.interop.tfmot import from_tfmot
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 layers = tf_keras.layers
 
 LINE, IMAGE, VOLUME = (6, 4), (6, 6, 4), (4, 4, 4, 2)
@@ -104,6 +103,8 @@ REFUSED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.filterwarnings("ignore:The `keras.regularizers.serialize")
 def test_every_layer_that_has_no_equal_is_named_at_once():
     made = [(name, *case) for name, case in REFUSED.items()]
     x = layers.Input((4, 4))
