@@ -1,9 +1,9 @@
 """Bit operations of Fashion-MNIST: budgets that training spends, beside the same widths everywhere.
 
-    python benchmarks/budget.py [--images=15000] [--seeds=1,2,3] [--only=<regular expression>]
+    python benchmarks/budget.py [--network=fashion-cnn] [--images=15000] [--seeds=1,2,3] [--only=<regular expression>]
 
 Budgets are shares of the bit operations of the float network, 32 x 32 bits a multiplication; pixels have 8 bits. All
-rows start from the same float networks and have the same six epochs (see ``fashion.py``):
+rows start from the same float networks and have the same six epochs (see ``fashion.py``, which also has ``resnet-20``):
 
     DifferentiableBits    widths of kernels and maps, and gates for channels, learned by ``Budget``
     BayesianBits          2, 4 or 8 bits by gates, otherwise the same
@@ -15,6 +15,9 @@ rows start from the same float networks and have the same six epochs (see ``fash
                           layer by kernel norms that uniform 4 x 4 (2 x 2 for the tightest) leaves affordable; then LSQ
 """
 
+import bisect
+import dataclasses
+import functools
 import itertools
 import os
 from collections.abc import Callable, Mapping
@@ -22,6 +25,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import channels
 import comparison
 import fashion
 import keras
@@ -31,36 +35,62 @@ import tfcompress as tfc
 
 NAME = "budget"
 SHARES = (0.01, 0.005, 0.0025)
-PRUNED = ("conv0", "conv1", "conv2", "fc0")
-GATES = {"kl": 0.0, "speed": 200.0, "layers": "conv.*"}
+FIRST, HEAD = "conv0", "fc1"
+"""Of all networks: the layer that reads pixels, the one whose channels are the classes."""
+
+GATED = {"fashion-cnn": "conv.*", "resnet-20": ".*"}
+"""Behind which layers there are gates."""
 
 
-def limit(share: float) -> float:
-    """The budget."""
-    return share * tfc.costs.bops(fashion.network())
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a row is given."""
+
+    network: str
+    of: fashion.Data
+    seed: int
+    share: float
+
+    @functools.cached_property
+    def limit(self) -> float:
+        """The budget, in bit operations of one input."""
+        return self.share * tfc.costs.bops(fashion.NETWORKS[self.network]())
+
+    @property
+    def model(self) -> keras.Model:
+        """The float network, trained."""
+        return fashion.float_network(self.of, self.seed, self.network)
+
+    def compressed(self, rules: Any) -> keras.Model:
+        """It with transforms, calibrated."""
+        return fashion.compressed(self.of, self.seed, rules, self.network)
 
 
-def learned(transform: tfc.Transform, of: fashion.Data, seed: int, share: float, gates: bool) -> keras.Model:
+def learned(task: Task, transform: tfc.Transform, gates: bool = True) -> keras.Model:
     """Widths, and channels if there are gates, within the budget."""
-    small = fashion.compressed(of, seed, {".*": {"kernel": transform, "output": transform}})
+    small = task.compressed({".*": {"kernel": transform, "output": transform}})
     if gates:
-        small = tfc.edits.insert_bottlenecks(small, seed=seed, **GATES)
-    fashion.fine_tuned(small, of, seed, [tfc.callbacks.Budget(limit(share))])
+        layers = GATED[task.network]
+        small = tfc.edits.insert_bottlenecks(small, seed=task.seed, kl=0.0, speed=200.0, layers=layers)
+    fashion.fine_tuned(small, task.of, task.seed, [tfc.callbacks.Budget(task.limit)])
     return tfc.edits.remove_channels(small) if gates else small
 
 
-def pair(model: keras.Model, share: float, even: bool = True) -> tuple[int, int]:
+def spent(model: keras.Model) -> Callable[[int, int], float]:
+    """``spent(model)(kernel, feature)``: bit operations at one width of kernels and one of maps; pixels have 8 bits."""
+    rows = tfc.costs.Facts(model).rows({}, np.zeros(10**5, bool))
+    pixels = sum(row.macs for row in rows if row.path.split("/")[0] == FIRST)
+    maps = sum(row.macs for row in rows) - pixels
+    return lambda kernel, feature: kernel * (8 * pixels + feature * maps)
+
+
+def pair(task: Task, model: keras.Model, even: bool = True) -> tuple[int, int]:
     """Widths of kernels and of maps within the budget: the most even pair, or the dearest."""
-    base = {row.path: row for row in tfc.costs.Facts(model).rows({}, np.zeros(10**5, bool))}
-    found = []
-    for kernel, feature in itertools.product(range(2, 9), repeat=2):
-        cost = sum(row.macs * kernel * (8 if path.startswith("conv0") else feature) for path, row in base.items())
-        if cost <= limit(share):
-            order = (min(kernel, feature), cost) if even else (cost, -abs(kernel - feature))
-            found.append((*order, kernel, feature))
-    if not found:
-        raise ValueError(f"No pair of widths is within {share:.2%}. Received: {model.name}. Prune channels first.")
-    return max(found)[2:]
+    cost = spent(model)
+    pairs = [p for p in itertools.product(range(2, 9), repeat=2) if cost(*p) <= task.limit]
+    if not pairs:
+        raise ValueError(f"No pair of widths is within {task.share:.2%}. Received: {model.name}. Prune channels first.")
+    return max(pairs, key=lambda p: (min(p), cost(*p), p) if even else (cost(*p), -abs(p[0] - p[1]), p))
 
 
 def rules(kernel: int, feature: int) -> dict[str, Any]:
@@ -68,45 +98,47 @@ def rules(kernel: int, feature: int) -> dict[str, Any]:
     return {".*": {"kernel": tfc.LSQ(kernel), "output": tfc.LSQ(feature)}, "image": {"output": tfc.LSQ(8)}}
 
 
-def uniform(of: fashion.Data, seed: int, share: float, even: bool = True) -> keras.Model:
+def uniform(task: Task, even: bool = True) -> keras.Model:
     """One width for kernels, one for maps."""
-    model = fashion.float_network(of, seed)
-    return fashion.fine_tuned(fashion.compressed(of, seed, rules(*pair(model, share, even))), of, seed)
+    widths = rules(*pair(task, task.model, even))
+    return fashion.fine_tuned(task.compressed(widths), task.of, task.seed)
 
 
-def pruned(model: keras.Model, share: float) -> keras.Model:
+def pruned(task: Task) -> keras.Model:
     """Without the channels of small kernels: the same share in every layer, by the budget at 4 or 2 bits."""
-    bits = 4 if share > 0.003 else 2
-    for kept in np.arange(1.0, 0.05, -0.01):
-        keep = {}
-        for name in PRUNED:
-            kernel = keras.ops.convert_to_numpy(model.get_layer(name).kernel)
-            norms = np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1))))
-            keep[name] = np.sort(np.argsort(-norms)[: max(1, round(kept * len(norms)))])
-        small = tfc.edits.remove_channels(model, keep)
-        if tfc.costs.macs(small) * bits * bits * 1.04 <= limit(share):  # pixels of 8 bits: four percent
-            return small
-    raise ValueError(f"No share of channels is within {share:.2%}.")
+    bits = 4 if task.share > 0.003 else 2
+    model = task.model
+    widths = channels.widths(model)
+
+    def cut(kept: float) -> keras.Model:
+        counts = {path: max(1, round(kept * width)) for path, width in widths.items()}
+        return channels.cut(model, {**counts, HEAD: widths[HEAD]}, None)
+
+    shares = np.arange(0.06, 1.01, 0.01)
+    fits = bisect.bisect_right(shares, task.limit, key=lambda kept: spent(cut(kept))(bits, bits))
+    if not fits:
+        raise ValueError(f"No share of channels is within {task.share:.2%}. Received: {model.name}.")
+    return cut(shares[fits - 1])
 
 
-def prune_then_quantize(of: fashion.Data, seed: int, share: float) -> keras.Model:
+def prune_then_quantize(task: Task) -> keras.Model:
     """Channels first, three epochs, then widths, three epochs."""
-    small = pruned(fashion.float_network(of, seed), share)
+    small = pruned(task)
     half = fashion.EPOCHS // 2
-    rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(of[0]), half))
-    fashion.fit(small, of, 100 + seed, rate, half)
-    low = tfc.compress(small, rules(*pair(small, share)))
-    tfc.calibrate(low, of[0][:512])
-    rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(of[0]), half))
-    return fashion.fit(low, of, 200 + seed, rate, half)
+    rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(task.of[0]), half))
+    fashion.fit(small, task.of, 100 + task.seed, rate, half)
+    low = tfc.compress(small, rules(*pair(task, small)))
+    tfc.calibrate(low, task.of[0][:512])
+    rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(task.of[0]), half))
+    return fashion.fit(low, task.of, 200 + task.seed, rate, half)
 
 
-ROWS: dict[str, Callable[[fashion.Data, int, float], keras.Model]] = {
-    "DifferentiableBits": lambda of, seed, share: learned(tfc.DifferentiableBits(), of, seed, share, gates=True),
-    "DifferentiableBits, bits only": lambda of, seed, share: learned(tfc.DifferentiableBits(), of, seed, share, False),
-    "BayesianBits": lambda of, seed, share: learned(tfc.BayesianBits(prune=False, seed=seed), of, seed, share, True),
+ROWS: dict[str, Callable[[Task], keras.Model]] = {
+    "DifferentiableBits": lambda task: learned(task, tfc.DifferentiableBits()),
+    "DifferentiableBits, bits only": lambda task: learned(task, tfc.DifferentiableBits(), gates=False),
+    "BayesianBits": lambda task: learned(task, tfc.BayesianBits(prune=False, seed=task.seed)),
     "uniform": uniform,
-    "uniform, dearest": lambda of, seed, share: uniform(of, seed, share, even=False),
+    "uniform, dearest": lambda task: uniform(task, even=False),
     "prune, then quantise": prune_then_quantize,
 }
 
@@ -121,17 +153,18 @@ def jobs() -> dict[str, tuple[str, float]]:
     return {f"{kind}, {share:.2%}": (kind, share) for kind, share in pairs}
 
 
-def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:
+def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], network: str) -> comparison.Row:
     """Trains and scores one row."""
     kind, share = jobs()[job]
-    model = ROWS[kind](of, seed, share)
+    task = Task(network, of, seed, share)
+    model = ROWS[kind](task)
     facts = tfc.costs.Facts(model)
     spent = tfc.costs.bops(model)
     widths = [row.weight_bits for row in facts.rows(facts.widths(), facts.gone())]
     return {
         **fashion.scores(model, of),
         "bops": spent,
-        "of_budget": round(spent / limit(share), 4),
+        "of_budget": round(spent / task.limit, 4),
         "widths": [int(bits) for bits in widths],
         "map_widths": [int(row.input_bits) for row in facts.rows(facts.widths(), facts.gone())],
         "channels": {k.call.path: int(k.call.outputs[0].shape[-1]) for k in facts.kernels},
@@ -153,4 +186,4 @@ COLUMNS: dict[str, comparison.Column] = {
 }
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS, technique))
+    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS, technique), network=fashion.USUAL)
