@@ -112,6 +112,8 @@ COLUMNS = {
     "kernels, entropy-coded": comparison.averaged("entropy", "{:,.0f} B"),
     "Vela, encoded weights": comparison.averaged("vela_bytes", "{:,.0f} B"),
     "Vela cycles": comparison.averaged("vela_cycles"),
+    "balanced-16x16 cycles": comparison.averaged("balanced-16x16 cycles"),
+    "balanced-16x16 uJ": comparison.averaged("balanced-16x16 uJ", "{:.1f}"),
 }
 
 if __name__ == "__main__":

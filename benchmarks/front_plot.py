@@ -1,14 +1,17 @@
-"""docs/front.png, and the README's table ``front_best``, from what ``front.py`` and ``peers.py`` have kept.
+"""Two pictures, and the README's table ``front_best``, from what ``front.py`` and ``peers.py`` have kept.
 
     python benchmarks/front_plot.py [--images=60000]
 
-The plot shows means, with the standard deviation over the seeds where there is more than one. A file on which Vela does
-not survive has no cycles, and is missing on the right. The table has our presets and what users most likely have today.
-Fewer images make ``results/front_<images>.png`` and a table of its own, and touch no document.
+docs/front.png shows bytes, and the cycles that Vela estimates; docs/front_machine.png the cycles and the energy of our
+machine ``balanced-16x16``, which spends no time on zeros. Points are means, with the standard deviation over the seeds
+where there is more than one. A file on which Vela does not survive has no cycles there, and is missing. The table has
+our presets and what users most likely have today. Fewer images make pictures in ``results/``, ``front_<images>.png``,
+and a table of its own, and touch no document.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +21,26 @@ import numpy as np
 import record
 
 NAME = "front_best"
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "front.png"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SHOWN = (
     "TFLiteConverter PTQ", "ai-edge-quantizer W4A8 OCTAV", "Keras fake-quant INT4",
     "TFMOT PCQAT 80 %", "TFMOT PCQAT 90 %", "TFMOT PCQAT 90 %, at 3e-3",
 )  # fmt: skip
 """Peers in the table."""
 
-TICKS = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000]
-AXES = {"stored": "bytes to store: smallest .tflite, zlib -9", "vela_cycles": "cycles of Vela, ethos-u55-128"}
+TICKS = [5, 10, 20, 50, 100, 200, 500]
+PICTURES = {
+    "front": {
+        "stored": ("kB to store: smallest .tflite, zlib -9", 1e-3),
+        "vela_cycles": ("thousand cycles of Vela, ethos-u55-128", 1e-3),
+    },
+    "front_machine": {
+        "balanced-16x16 cycles": ("thousand cycles of balanced-16x16", 1e-3),
+        "balanced-16x16 uJ": ("microjoule on balanced-16x16", 1.0),
+    },
+}
+"""Picture -> key of a row -> what is below the axis, and its unit."""
+
 COLUMNS = {
     "smallest .tflite": comparison.averaged("smallest", "{:,.0f} B"),
     "behind zlib -9": comparison.averaged("stored", "{:,.0f} B"),
@@ -68,7 +82,7 @@ def names(runs: comparison.Runs) -> list[str]:
     return sorted(jobs, key=lambda job: -comparison.mean(comparison.rows(runs, job), "stored"))
 
 
-def draw(runs: comparison.Runs, picture: Path) -> None:
+def draw(runs: comparison.Runs, axes_of: Mapping[str, tuple[str, float]], picture: Path) -> None:
     """Two plots side by side."""
     import matplotlib
 
@@ -76,14 +90,18 @@ def draw(runs: comparison.Runs, picture: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
-    for axis, (key, label) in zip(axes, AXES.items(), strict=True):
+    for axis, (key, (label, unit)) in zip(axes, axes_of.items(), strict=True):
         for number, job in enumerate(names(runs)):
             found = [row for row in comparison.rows(runs, job) if row[key] is not None]
             if found:
                 below = bool(number % 2)  # neighbours would write over each other
-                mark(axis, job.strip("*"), comparison.mean(found, key), [row["accuracy"] for row in found], below)
-        axis.set(xscale="log", xlabel=label, xlim=(TICKS[0], 2.5e6))
-        axis.set_xticks(TICKS, [f"{tick // 1000} k" for tick in TICKS])
+                mark(
+                    axis, job.strip("*"), unit * comparison.mean(found, key), [row["accuracy"] for row in found], below
+                )
+        first, last = axis.dataLim.intervalx
+        axis.set(xscale="log", xlabel=label, xlim=(first / 1.5, 4 * last))  # names stand to the right of their points
+        ticks = [tick for tick in TICKS if first / 1.5 <= tick <= 4 * last]
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
         axis.grid(visible=True, alpha=0.25)
     axes[0].set_ylabel("test accuracy of the file, %")
@@ -112,7 +130,8 @@ def main() -> None:
     if not ours:
         raise SystemExit("front_plot: nothing to show yet. Run benchmarks/front.py first.")
     runs, whole = together(ours, peers), images == 60_000
-    draw(runs, PICTURE if whole else record.RESULTS / f"front_{images}.png")
+    for name, axes in PICTURES.items():
+        draw(runs, axes, DOCS / f"{name}.png" if whole else record.RESULTS / f"{name}_{images}.png")
     lines = comparison.table([job for job in names(runs) if job in SHOWN or job.startswith("**")], COLUMNS)(runs)
     record.show(lines)
     record.write(NAME if whole else f"{NAME}_{images}", settings, lines)
