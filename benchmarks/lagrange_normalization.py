@@ -33,6 +33,13 @@ SIZES = [(16, 1), (16, 2), (32, 1), (32, 2), (32, 1), (64, 2), (64, 1), (64, 2),
 """Channels and stride of each convolution: 28 x 28 pixels become one, and a channel there as many numbers as images."""
 
 Kind = Callable[[str], list[keras.layers.Layer]]
+
+
+def axis(name: str) -> str:
+    """Channels by themselves where they have positions; the last two maps have one."""
+    return "layer" if name in ("normal9", "normal10") else "channel"
+
+
 KINDS: dict[str, Kind] = {
     "none": lambda name: [],
     "BatchNormalization": lambda name: [layers.BatchNormalization(name=name)],
@@ -40,7 +47,7 @@ KINDS: dict[str, Kind] = {
     "LayerNormalization": lambda name: [layers.LayerNormalization(axis=(1, 2, 3), name=name)],
     "Lagrange": lambda name: [tfc.layers.LagrangeNormalization(initial=0.1, name=name)],
     "Lagrange, logarithm": lambda name: [tfc.layers.LagrangeNormalization(log=True, initial=0.1, name=name)],
-    "Lagrange, per channel": lambda name: [tfc.layers.LagrangeNormalization("channel", initial=0.1, name=name)],
+    "Lagrange, per channel": lambda name: [tfc.layers.LagrangeNormalization(axis(name), initial=0.1, name=name)],
     "Lagrange, learned target": lambda name: [
         tfc.layers.LagrangeNormalization(learn_target=True, initial=0.1, name=name)
     ],
