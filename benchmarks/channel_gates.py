@@ -33,7 +33,7 @@ NAME = "channel_gates"
 PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert")
 EPOCHS, RATE, COUNTED = 16, 3e-3, 2_000
 WIDTHS = (0.25, 0.375, 0.5, 0.75, 1.0)
-PRICES = (0.1, 0.2, 0.4, 0.8)
+PRICES = {"gated": (0.05, 0.1, 0.2, 0.4), "unshaped": (0.1, 0.2)}
 """Of the open channels of one gate; there are four gates."""
 
 SHAPING = 0.75
@@ -100,7 +100,7 @@ def scores(model: keras.Model, of: fashion.Data) -> dict[str, Any]:
 
 def jobs() -> list[str]:
     """All rows."""
-    gated = [f"{kind} {price}" for price in PRICES for kind in ("gated", "unshaped")]
+    gated = [f"{kind} {price}" for kind, prices in PRICES.items() for price in prices]
     return [*(f"static {width}" for width in WIDTHS), *gated]
 
 
@@ -115,6 +115,26 @@ def technique(job: str) -> str | None:
     return f"gated {price}" if kind == "unshaped" else None
 
 
+def above_static(runs: comparison.Runs, job: str) -> str:
+    """By how much a row is above static networks of as many MACs, between which a line is drawn, seed by seed."""
+    found = []
+    for done in runs.values():
+        static = sorted((row["macs"], row["accuracy"]) for name, row in done.items() if name.startswith("static"))
+        row = done.get(job)
+        if row and static and static[0][0] <= row["executed"] <= static[-1][0]:
+            macs, accuracies = np.transpose(static)
+            line = np.interp(np.log(row["executed"]), np.log(macs), accuracies)
+            found.append({"by": row["accuracy"] - float(line)})
+    return comparison.spread(found, "by", "+.2f", "") if found else ""
+
+
+def table(runs: comparison.Runs) -> list[dict[str, str]]:
+    """The usual one, and how gated rows compare with static ones."""
+    lines = comparison.table(jobs(), COLUMNS, technique)(runs)
+    gated = {name: above_static(runs, name) for name in jobs() if not name.startswith("static")}
+    return [{**line, "above static at these MACs, points": gated.get(line["row"], "")} for line in lines]
+
+
 COLUMNS = {
     "MACs executed": comparison.averaged("executed", "{:.2f} M", 1e-6),
     "gates open": comparison.averaged("open", "{:.0f} %"),
@@ -122,4 +142,4 @@ COLUMNS = {
 }
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS, technique), PACKAGES, epochs=EPOCHS)
+    comparison.main(NAME, jobs(), run, table, PACKAGES, epochs=EPOCHS)
