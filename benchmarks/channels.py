@@ -29,7 +29,7 @@ import tfcompress as tfc
 import tflite_export as tfe
 
 NAME, MACHINE = "channels", "ethos-u55-128-like"
-PRICES = {"fashion-cnn": (1e-4, 1e-3), "resnet-20": (1e-4, 1e-3)}
+PRICES = {"fashion-cnn": (2e-4, 3e-4), "resnet-20": (5e-4, 1e-3)}
 GATED, AFTER, PACE = 4, 2, 400.0
 """Epochs with gates, epochs without them, and how fast gates move."""
 
