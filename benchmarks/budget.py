@@ -5,14 +5,15 @@
 Budgets are shares of the bit operations of the float network, 32 x 32 bits a multiplication; pixels have 8 bits. All
 rows start from the same float networks and have the same six epochs (see ``fashion.py``, which also has ``resnet-20``):
 
-    DifferentiableBits    widths of kernels and maps, and gates for channels, learned by ``Budget``
-    BayesianBits          2, 4 or 8 bits by gates, otherwise the same
-    bits only             DifferentiableBits without gates for channels
-    uniform               LSQ of one width for all kernels and one for all maps: of all pairs within the budget the one
-                          whose smaller width is largest, of equal ones the one that costs most
-    uniform, dearest      the pair that costs most, of equal ones the more even one
-    prune, then quantise  half of the epochs for weights behind ``remove_channels``, with the share of channels in each
-                          layer by kernel norms that uniform 4 x 4 (2 x 2 for the tightest) leaves affordable; then LSQ
+    DifferentiableBits         widths of kernels and maps, and gates for channels, learned by ``Budget``
+    BayesianBits               2, 4 or 8 bits by gates, otherwise the same
+    bits only                  DifferentiableBits without gates for channels
+    uniform                    LSQ of one width for all kernels and one for all maps: of all pairs within the budget the
+                               one whose smaller width is largest, of equal ones the one that costs most
+    uniform, dearest           the pair that costs most, of equal ones the more even one
+    prune, then quantise       half of the epochs for weights behind ``remove_channels``, with the share of channels in
+                               each layer by kernel norms that uniform 4 x 4 leaves affordable; then LSQ
+    prune, then learn widths   the same channels; then DifferentiableBits from 5 bits, and ``Budget``
 """
 
 import bisect
@@ -105,8 +106,7 @@ def uniform(task: Task, even: bool = True) -> keras.Model:
 
 
 def pruned(task: Task) -> keras.Model:
-    """Without the channels of small kernels: the same share in every layer, by the budget at 4 or 2 bits."""
-    bits = 4 if task.share > 0.003 else 2
+    """Without the channels of small kernels: the same share in every layer, by the budget at 4 bits."""
     model = task.model
     widths = channels.widths(model)
 
@@ -115,22 +115,24 @@ def pruned(task: Task) -> keras.Model:
         return channels.cut(model, {**counts, HEAD: widths[HEAD]}, None)
 
     shares = np.arange(0.06, 1.01, 0.01)
-    fits = bisect.bisect_right(shares, task.limit, key=lambda kept: spent(cut(kept))(bits, bits))
+    fits = bisect.bisect_right(shares, task.limit, key=lambda kept: spent(cut(kept))(4, 4))
     if not fits:
         raise ValueError(f"No share of channels is within {task.share:.2%}. Received: {model.name}.")
     return cut(shares[fits - 1])
 
 
-def prune_then_quantize(task: Task) -> keras.Model:
-    """Channels first, three epochs, then widths, three epochs."""
+def prune_then(task: Task, learn: bool = False) -> keras.Model:
+    """Channels first, three epochs, then widths, the same everywhere or learned, three epochs."""
     small = pruned(task)
     half = fashion.EPOCHS // 2
-    rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(task.of[0]), half))
-    fashion.fit(small, task.of, 100 + task.seed, rate, half)
-    low = tfc.compress(small, rules(*pair(task, small)))
+    cosine = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(task.of[0]), half))
+    fashion.fit(small, task.of, 100 + task.seed, cosine, half)
+    transform = tfc.DifferentiableBits(bits=5)
+    widths = {".*": {"kernel": transform, "output": transform}} if learn else rules(*pair(task, small))
+    low = tfc.compress(small, widths)
     tfc.calibrate(low, task.of[0][:512])
-    rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(task.of[0]), half))
-    return fashion.fit(low, task.of, 200 + task.seed, rate, half)
+    callbacks = [tfc.callbacks.Budget(task.limit)] if learn else []
+    return fashion.fit(low, task.of, 200 + task.seed, cosine, half, callbacks)
 
 
 ROWS: dict[str, Callable[[Task], keras.Model]] = {
@@ -139,7 +141,8 @@ ROWS: dict[str, Callable[[Task], keras.Model]] = {
     "BayesianBits": lambda task: learned(task, tfc.BayesianBits(prune=False, seed=task.seed)),
     "uniform": uniform,
     "uniform, dearest": lambda task: uniform(task, even=False),
-    "prune, then quantise": prune_then_quantize,
+    "prune, then quantise": prune_then,
+    "prune, then learn widths": lambda task: prune_then(task, learn=True),
 }
 
 
