@@ -1,6 +1,6 @@
 """Bit operations of Fashion-MNIST: budgets that training spends, beside the same widths everywhere.
 
-    python benchmarks/budget.py [--network=fashion-cnn] [--images=15000] [--seeds=1,2,3] [--only=<regular expression>]
+    python benchmarks/budget.py [--network=fashion-cnn] [--epochs=6] [--images=15000] [--seeds=1,2,3] [--only=<pattern>]
 
 Budgets are shares of the bit operations of the float network, 32 x 32 bits a multiplication; pixels have 8 bits. All
 rows start from the same float networks and have the same six epochs (see ``fashion.py``, which also has ``resnet-20``):
@@ -21,7 +21,7 @@ import dataclasses
 import functools
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,6 +51,7 @@ class Task:
     of: fashion.Data
     seed: int
     share: float
+    epochs: int
 
     @functools.cached_property
     def limit(self) -> float:
@@ -66,6 +67,10 @@ class Task:
         """It with transforms, calibrated."""
         return fashion.compressed(self.of, self.seed, rules, self.network)
 
+    def fine_tuned(self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback] = ()) -> keras.Model:
+        """Trained for all of the epochs."""
+        return fashion.fine_tuned(model, self.of, self.seed, callbacks, epochs=self.epochs)
+
 
 def learned(task: Task, transform: tfc.Transform, gates: bool = True) -> keras.Model:
     """Widths, and channels if there are gates, within the budget."""
@@ -73,7 +78,7 @@ def learned(task: Task, transform: tfc.Transform, gates: bool = True) -> keras.M
     if gates:
         layers = GATED[task.network]
         small = tfc.edits.insert_bottlenecks(small, seed=task.seed, kl=0.0, speed=200.0, layers=layers)
-    fashion.fine_tuned(small, task.of, task.seed, [tfc.callbacks.Budget(task.limit)])
+    task.fine_tuned(small, [tfc.callbacks.Budget(task.limit)])
     return tfc.edits.remove_channels(small) if gates else small
 
 
@@ -102,7 +107,7 @@ def rules(kernel: int, feature: int) -> dict[str, Any]:
 def uniform(task: Task, even: bool = True) -> keras.Model:
     """One width for kernels, one for maps."""
     widths = rules(*pair(task, task.model, even))
-    return fashion.fine_tuned(task.compressed(widths), task.of, task.seed)
+    return task.fine_tuned(task.compressed(widths))
 
 
 def pruned(task: Task) -> keras.Model:
@@ -124,11 +129,12 @@ def pruned(task: Task) -> keras.Model:
 def prune_then(task: Task, learn: bool = False) -> keras.Model:
     """Channels first, three epochs, then widths, the same everywhere or learned, three epochs."""
     small = pruned(task)
-    half = fashion.EPOCHS // 2
+    half = task.epochs // 2
     cosine = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(task.of[0]), half))
     fashion.fit(small, task.of, 100 + task.seed, cosine, half)
     transform = tfc.DifferentiableBits(bits=5)
-    widths = {".*": {"kernel": transform, "output": transform}} if learn else rules(*pair(task, small))
+    anywhere = {".*": {"kernel": transform, "output": transform}}
+    widths = {**anywhere, "image": {"output": tfc.LSQ(8)}} if learn else rules(*pair(task, small))
     low = tfc.compress(small, widths)
     tfc.calibrate(low, task.of[0][:512])
     callbacks = [tfc.callbacks.Budget(task.limit)] if learn else []
@@ -156,10 +162,10 @@ def jobs() -> dict[str, tuple[str, float]]:
     return {f"{kind}, {share:.2%}": (kind, share) for kind, share in pairs}
 
 
-def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], network: str) -> comparison.Row:
+def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], network: str, epochs: int) -> comparison.Row:
     """Trains and scores one row."""
     kind, share = jobs()[job]
-    task = Task(network, of, seed, share)
+    task = Task(network, of, seed, share, epochs)
     model = ROWS[kind](task)
     facts = tfc.costs.Facts(model)
     spent = tfc.costs.bops(model)
@@ -189,4 +195,6 @@ COLUMNS: dict[str, comparison.Column] = {
 }
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), run, comparison.table(jobs(), COLUMNS, technique), network=fashion.USUAL)
+    comparison.main(
+        NAME, jobs(), run, comparison.table(jobs(), COLUMNS, technique), network=fashion.USUAL, epochs=fashion.EPOCHS
+    )

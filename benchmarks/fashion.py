@@ -152,11 +152,16 @@ def float_network(of: Data, seed: int, name: str = USUAL) -> keras.Model:
 
 
 def fine_tuned(
-    model: keras.Model, of: Data, seed: int, callbacks: Sequence[keras.callbacks.Callback] = (), rate: float = RATE
+    model: keras.Model,
+    of: Data,
+    seed: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    rate: float = RATE,
+    epochs: int = EPOCHS,
 ) -> keras.Model:
     """Six epochs of Adam, one cosine to zero."""
-    cosine = keras.optimizers.schedules.CosineDecay(rate, steps(len(of[0])))
-    return fit(model, of, 100 + seed, cosine, EPOCHS, callbacks)
+    cosine = keras.optimizers.schedules.CosineDecay(rate, steps(len(of[0]), epochs))
+    return fit(model, of, 100 + seed, cosine, epochs, callbacks)
 
 
 def control(of: Data, seed: int, rate: float = RATE, name: str = USUAL) -> keras.Model:
