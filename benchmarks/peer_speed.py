@@ -172,11 +172,12 @@ def vela() -> Work:
     import npu_validation
     from ethosu.vela import vela as compiler
 
-    file = Path(tempfile.mkdtemp()) / "net.tflite"
+    folder = tempfile.TemporaryDirectory()  # there as long as what is returned
+    file = Path(folder.name) / "net.tflite"
     file.write_bytes(npu_validation.networks()["mobilenet 1.0"])
-    options = ["--accelerator-config=ethos-u55-128", "--config=Arm/vela.ini", f"--output-dir={file.parent}"]
+    options = ["--accelerator-config=ethos-u55-128", "--config=Arm/vela.ini"]
     modes = ["--system-config=Ethos_U55_High_End_Embedded", "--memory-mode=Shared_Sram"]
-    return lambda: compiler.main([str(file), *options, *modes])
+    return lambda: compiler.main([str(file), *options, f"--output-dir={folder.name}", *modes])
 
 
 OURS, PLAIN, STOCK = "tfcompress", "Keras 3, plain fit", "tf_keras, plain fit"
