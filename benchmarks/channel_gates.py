@@ -32,8 +32,8 @@ import tflite_export as tfe
 NAME = "channel_gates"
 PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert")
 EPOCHS, RATE, COUNTED = 16, 3e-3, 2_000
-WIDTHS = (0.25, 0.375, 0.5, 0.75, 1.0)
-PRICES = {"gated": (0.05, 0.1, 0.2, 0.4), "unshaped": (0.1, 0.2)}
+WIDTHS = (0.0625, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
+PRICES = {"gated": (0.05, 0.1, 0.2, 0.4, 0.8), "unshaped": (0.2, 0.4)}
 """Of the open channels of one gate; there are four gates."""
 
 SHAPING = 0.75
