@@ -71,17 +71,17 @@ def network(kind: Kind, seed: int, start: str) -> keras.Model:
     return keras.Model(inputs, layers.Dense(10, kernel_initializer=first, name="fc")(layers.Flatten(name="flat")(x)))
 
 
-def run(kind: Kind, of: fashion.Data, seed: int, rate: float, batch: int, start: str) -> dict[str, Any]:
+def run(kind: Kind, of: fashion.Data, seed: int, rate: float, batch: int, start: str, epochs: int) -> dict[str, Any]:
     """Trains and scores one network."""
     x, y, x_test, y_test = of
     whole = len(x) // batch * batch
     keras.utils.set_random_seed(seed)
     model = network(kind, seed, start)
-    schedule = keras.optimizers.schedules.CosineDecay(rate, whole // batch * EPOCHS)
+    schedule = keras.optimizers.schedules.CosineDecay(rate, whole // batch * epochs)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     optimizer = keras.optimizers.SGD(schedule, global_clipnorm=5)
     model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=50, jit_compile=False)
-    history = model.fit(x[:whole], y[:whole], batch_size=batch, epochs=EPOCHS, verbose=0).history
+    history = model.fit(x[:whole], y[:whole], batch_size=batch, epochs=epochs, verbose=0).history
     scored = {
         "trained": round(100 * history["accuracy"][-1], 2),
         "test": round(100 * model.evaluate(x_test, y_test, batch_size=500, verbose=0)[1], 2),
@@ -106,10 +106,12 @@ def jobs() -> dict[str, tuple[str, float]]:
     return {f"{kind} @ {rate}": (kind, rate) for kind in KINDS for rate in RATES}
 
 
-def scored(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], batch: int, start: str) -> comparison.Row:
+def scored(
+    job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], batch: int, start: str, epochs: int
+) -> comparison.Row:
     """Trains and scores one row."""
     kind, rate = jobs()[job]
-    return run(KINDS[kind], of, seed, rate, batch, start)
+    return run(KINDS[kind], of, seed, rate, batch, start, epochs)
 
 
 def table(runs: comparison.Runs) -> list[dict[str, str]]:
@@ -142,4 +144,4 @@ def table(runs: comparison.Runs) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    comparison.main(NAME, jobs(), scored, table, batch=2, start="he")
+    comparison.main(NAME, jobs(), scored, table, batch=2, start="he", epochs=EPOCHS)
