@@ -82,6 +82,14 @@ def names(runs: comparison.Runs) -> list[str]:
     return sorted(jobs, key=lambda job: -comparison.mean(comparison.rows(runs, job), "stored"))
 
 
+def named_below(runs: comparison.Runs) -> dict[str, bool]:
+    """Whether a name stands below its point: where the next accuracy above is nearer than the next below."""
+    height = {job: comparison.mean(comparison.rows(runs, job), "accuracy") for job in names(runs)}
+    order = sorted(height, key=lambda job: height[job])
+    gaps = [np.inf, *np.diff([height[job] for job in order]), np.inf]
+    return {job: bool(gaps[k + 1] < gaps[k]) for k, job in enumerate(order)}
+
+
 def draw(runs: comparison.Runs, axes_of: Mapping[str, tuple[str, float]], picture: Path) -> None:
     """Two plots side by side."""
     import matplotlib
@@ -89,18 +97,17 @@ def draw(runs: comparison.Runs, axes_of: Mapping[str, tuple[str, float]], pictur
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 6), sharey=True, layout="constrained")
+    below = named_below(runs)
     for axis, (key, (label, unit)) in zip(axes, axes_of.items(), strict=True):
-        for number, job in enumerate(names(runs)):
+        for job in names(runs):
             found = [row for row in comparison.rows(runs, job) if row[key] is not None]
             if found:
-                below = bool(number % 2)  # neighbours would write over each other
-                mark(
-                    axis, job.strip("*"), unit * comparison.mean(found, key), [row["accuracy"] for row in found], below
-                )
+                x, accuracies = unit * comparison.mean(found, key), [row["accuracy"] for row in found]
+                mark(axis, job.strip("*"), x, accuracies, below[job])
         first, last = axis.dataLim.intervalx
-        axis.set(xscale="log", xlabel=label, xlim=(first / 1.5, 4 * last))  # names stand to the right of their points
-        ticks = [tick for tick in TICKS if first / 1.5 <= tick <= 4 * last]
+        axis.set(xscale="log", xlabel=label, xlim=(first / 1.5, 5 * last))  # names stand to the right of their points
+        ticks = [tick for tick in TICKS if first / 1.5 <= tick <= 5 * last]
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
         axis.grid(visible=True, alpha=0.25)
