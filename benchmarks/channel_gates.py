@@ -109,12 +109,6 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], epochs: 
     return scores(trained(job, of, seed, epochs), of)
 
 
-def technique(job: str) -> str | None:
-    """Whose control a row is."""
-    kind, _, price = job.partition(" ")
-    return f"gated {price}" if kind == "unshaped" else None
-
-
 def above_static(runs: comparison.Runs, job: str) -> str:
     """By how much a row is above static networks of as many MACs, between which a line is drawn, seed by seed."""
     found = []
@@ -130,7 +124,7 @@ def above_static(runs: comparison.Runs, job: str) -> str:
 
 def table(runs: comparison.Runs) -> list[dict[str, str]]:
     """The usual one, and how gated rows compare with static ones."""
-    lines = comparison.table(jobs(), COLUMNS, technique)(runs)
+    lines = comparison.table(jobs(), COLUMNS)(runs)
     gated = {name: above_static(runs, name) for name in jobs() if not name.startswith("static")}
     return [{**line, "above static at these MACs, points": gated.get(line["row"], "")} for line in lines]
 
