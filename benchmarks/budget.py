@@ -168,12 +168,12 @@ def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any], network:
     task = Task(network, of, seed, share, epochs)
     model = ROWS[kind](task)
     facts = tfc.costs.Facts(model)
-    spent = tfc.costs.bops(model)
+    cost = tfc.costs.bops(model)
     widths = [row.weight_bits for row in facts.rows(facts.widths(), facts.gone())]
     return {
         **fashion.scores(model, of),
-        "bops": spent,
-        "of_budget": round(spent / task.limit, 4),
+        "bops": cost,
+        "of_budget": round(cost / task.limit, 4),
         "widths": [int(bits) for bits in widths],
         "map_widths": [int(row.input_bits) for row in facts.rows(facts.widths(), facts.gone())],
         "channels": {k.call.path: int(k.call.outputs[0].shape[-1]) for k in facts.kernels},

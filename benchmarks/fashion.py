@@ -159,7 +159,7 @@ def fine_tuned(
     rate: float = RATE,
     epochs: int = EPOCHS,
 ) -> keras.Model:
-    """Six epochs of Adam, one cosine to zero."""
+    """Adam, one cosine to zero."""
     cosine = keras.optimizers.schedules.CosineDecay(rate, steps(len(of[0]), epochs))
     return fit(model, of, 100 + seed, cosine, epochs, callbacks)
 
