@@ -20,8 +20,8 @@ class Transform(keras.layers.Layer):
     """Base class of all techniques that change values.
 
     Subclasses override ``call`` and, where they have something to say, ``calibrate``, ``update`` and
-    ``grid``. State and rounding are float32 whatever the global dtype policy, so that grids stay exact
-    under mixed precision.
+    ``grid``; ``add_state`` creates what they remember. State and rounding are float32 whatever the global dtype
+    policy, so that grids stay exact under mixed precision.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -44,6 +44,19 @@ class Transform(keras.layers.Layer):
     def grid(self, x: Any) -> Grid | None:
         """The integers on which ``call(x, training=False)`` lies; None if it does not quantise."""
         return None
+
+    def add_state(
+        self, name: str, initializer: Any = "zeros", shape: tuple[int, ...] = (), dtype: str = "float32"
+    ) -> keras.Variable:
+        """A variable that is not trained, and that all replicas compute alike."""
+        return self.add_weight(
+            shape=shape,
+            initializer=initializer,
+            dtype=dtype,
+            trainable=False,
+            aggregation="only_first_replica",
+            name=name,
+        )
 
     def save_own_variables(self, store: Any) -> None:
         """Writes the state to a file, that of random numbers too."""
@@ -127,6 +140,20 @@ def members(transform: Transform) -> list[Transform]:
     if not isinstance(transform, Chain):
         return [transform]
     return [member for part in transform.transforms for member in members(part)]
+
+
+def require_weight(transform: Transform, shape: Sequence[int | None], remedy: str = "") -> tuple[int, ...]:
+    """Refuses a feature map, whose size varies; ``remedy`` is what to do instead. Returns the shape of the weight.
+
+    Raises:
+        ValueError: ``shape`` is that of a feature map.
+    """
+    if None in shape:
+        raise ValueError(
+            f"{type(transform).__name__} '{transform.name}' must be on a weight. Received: a feature map, "
+            f"{tuple(shape)}. {remedy}".rstrip()
+        )
+    return tuple(shape)  # type: ignore[arg-type]
 
 
 def require_calibrated(transform: Transform, state: np.ndarray) -> None:

@@ -45,7 +45,8 @@ from tfcompress import edges, gradients
 from tfcompress.axes import as_axes, other_axes, slice_shape
 from tfcompress.grid import Grid
 from tfcompress.joint.average import average
-from tfcompress.transform import Transform, require_calibrated
+from tfcompress.measured import Measured
+from tfcompress.transform import require_calibrated
 
 ALPHA, BETA = 0.25, 20.0
 """Where the edges are at first, in root mean squares of the weights, and their sharpness, in one over them."""
@@ -73,7 +74,7 @@ def _size(x: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("tfcompress")
-class JointPruneQuantize(Transform):
+class JointPruneQuantize(Measured):
     """Prunes weights and chooses one of several bit-widths, for weights or for a feature map.
 
     Arguments left at None are decided by the slot; the values for weights and for feature maps are given below.
@@ -125,7 +126,6 @@ class JointPruneQuantize(Transform):
         self.snap_step, self.begin_step, self.bits = snap_step, begin_step, tuple(bits)
         self.kept_penalty, self.bit_penalty = kept_penalty, bit_penalty
         self.axis, self.signed, self.narrow_range, self.momentum = as_axes(axis), signed, narrow_range, momentum
-        self._calibrated = False
 
     def build(self, input_shape: Any) -> None:
         """Creates what is learned, the step counter, the choice, and what is measured (NaN until calibrated)."""
@@ -135,23 +135,32 @@ class JointPruneQuantize(Transform):
                 f"JointPruneQuantize '{self.name}' with momentum=0 must be on a weight. "
                 f"Received: a feature map, {tuple(input_shape)}. Leave momentum=None, for the slot to decide."
             )
-        state = {"trainable": False, "aggregation": "only_first_replica"}
-        unknown = {"initializer": keras.initializers.Constant(np.nan), "trainable": False}
         favour = keras.initializers.Constant(FAVOUR / SPEED * (np.array(self.bits) - self.bits[-1]))
         self.logits = self.add_weight(
             shape=(len(self.bits),), initializer=favour, trainable=len(self.bits) > 1, name="logits"
         )
-        self.step = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="step", **state)
-        self.choice = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="choice", **state)
+        self.step, self.choice = (self.add_state(name, dtype="int32") for name in ("step", "choice"))
         if not self._prunes:
-            self.reach = self.add_weight(shape=shape, aggregation="mean", name="reach", **unknown)
+            unknown = keras.initializers.Constant(np.nan)
+            self.reach = self.add_weight(
+                shape=shape, initializer=unknown, trainable=False, aggregation="mean", name="reach"
+            )
             return
-        self.unit = self.add_weight(shape=(), aggregation="only_first_replica", name="unit", **unknown)
+        self.unit = self.add_measured("unit")
         self.log_alpha, self.log_beta = (
             self.add_weight(shape=(), initializer=keras.initializers.Constant(math.log(start) / SPEED), name=name)
             for name, start in (("log_alpha", ALPHA), ("log_beta", BETA))
         )
-        self.mask = self.add_weight(shape=tuple(input_shape), initializer="ones", dtype="bool", name="mask", **state)
+        self.mask = self.add_state("mask", "ones", tuple(input_shape), "bool")
+
+    @property
+    def measured(self) -> keras.Variable:
+        """The size of the weights, or the range of a map."""
+        return self.unit if self._prunes else self.reach
+
+    def measure(self, x: Any) -> Any:
+        """Of a tensor, what ``measured`` holds."""
+        return _size(x) if self._prunes else self._largest(x)
 
     @property
     def _prunes(self) -> bool:
@@ -196,7 +205,7 @@ class JointPruneQuantize(Transform):
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Averages in training until ``snap_step``; one width and a hard mask from then on, and at inference."""
         if training:
-            self._measure(x)
+            self.measure_once(x)
         choice, kept = self.chosen, self.kept(x) if self._prunes else None
         if not training:
             return self._deployed(x, choice, kept)
@@ -251,28 +260,13 @@ class JointPruneQuantize(Transform):
         x = x if self.signed is False else ops.abs(x)
         return ops.maximum(ops.max(x, axis=other_axes(len(x.shape), self.axis), keepdims=True), TINY)
 
-    def _measure(self, x: Any) -> None:
-        """Moves the range of a map; takes the unit from the first weights, if ``calibrate`` did not."""
-        if not self._prunes:
-            momentum, old, seen = self.momentum or 0.99, ops.convert_to_tensor(self.reach), self._largest(x)
-            self.reach.assign(ops.where(ops.isnan(old), seen, momentum * old + (1 - momentum) * seen))
-        elif not self._calibrated:
-            unit = ops.convert_to_tensor(self.unit)
-            self.unit.assign(ops.cond(ops.isnan(unit), lambda: _size(x), lambda: unit))
-
-    def calibrate(self, x: Any) -> None:
-        """Measures the weights, or the range of a map."""
-        x = ops.convert_to_tensor(x, "float32")
+    def measure_once(self, x: Any) -> None:
+        """Takes the unit from the first weights, if ``calibrate`` did not; moves the range of a map, always."""
         if self._prunes:
-            self.unit.assign(_size(x))
-        else:
-            self.reach.assign(self._largest(x))
-        self._calibrated = True
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the state from a file."""
-        super().load_own_variables(store)
-        self._calibrated = self._prunes and not np.isnan(ops.convert_to_numpy(self.unit))
+            return super().measure_once(x)
+        momentum, old, seen = self.momentum or 0.99, ops.convert_to_tensor(self.reach), self._largest(x)
+        self.reach.assign(ops.where(ops.isnan(old), seen, momentum * old + (1 - momentum) * seen))
+        return None
 
     def grid(self, x: Any) -> Grid:
         """The grid of the chosen width.
@@ -282,7 +276,7 @@ class JointPruneQuantize(Transform):
         """
         codes = self._codes[int(self.chosen)]
         scale = ops.convert_to_numpy(self._level(ops.convert_to_tensor(x, "float32"), self.chosen)[0])
-        require_calibrated(self, ops.convert_to_numpy(self.unit if self._prunes else self.reach))
+        require_calibrated(self, ops.convert_to_numpy(self.measured))
         return Grid(scale, codes.bits, signed=codes.signed, narrow_range=codes.narrow_range)
 
     def get_config(self) -> dict[str, Any]:

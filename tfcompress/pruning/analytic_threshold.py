@@ -103,23 +103,17 @@ class AnalyticThreshold(SoftPruning):
         self.sharpening, self.speed = translated(sharpening), speed
 
     def build(self, input_shape: Any) -> None:
-        """Creates what is measured, and ``a`` and ``b``, which are trained."""
+        """Creates ``a`` and ``b``, which are trained."""
         super().build(input_shape)
-        self.unit = self.add_measured("unit")
         start = keras.initializers.Constant
         self.a = self.add_weight(shape=(), initializer=start(math.log(ALPHA) / self.speed), name="a")
         softest = AtLeast(math.log(SOFTEST) / self.speed)
         self.b = self.add_weight(shape=(), initializer=start(math.log(BETA) / self.speed), constraint=softest, name="b")
 
-    @property
-    def measured(self) -> tuple[keras.Variable, ...]:
-        """The scale of the weights."""
-        return (self.unit,)
-
-    def measure(self, x: Any) -> tuple[Any]:
+    def measure(self, x: Any) -> Any:
         """The standard deviation; of equal weights, one tenth of them, and 1 of zeros."""
         spread = ops.maximum(ops.std(x), 0.1 * ops.max(ops.abs(x)))
-        return (ops.where(spread > 0, spread, 1.0),)
+        return ops.where(spread > 0, spread, 1.0)
 
     def alpha(self, x: Any) -> Any:
         """Half the distance of the edges."""

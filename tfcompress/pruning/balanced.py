@@ -42,8 +42,9 @@ from keras import ops
 
 from tfcompress import edges
 from tfcompress.axes import as_axes
+from tfcompress.measured import Measured
 from tfcompress.pruning import boxes
-from tfcompress.transform import Transform
+from tfcompress.transform import require_weight
 
 
 def penalty(mask: Any, box: Sequence[int], multiplier: Any, hold: float, density: float) -> tuple[Any, Any]:
@@ -62,7 +63,7 @@ def penalty(mask: Any, box: Sequence[int], multiplier: Any, hold: float, density
 
 
 @keras.saving.register_keras_serializable("tfcompress")
-class BalancedPruning(Transform):
+class BalancedPruning(Measured):
     """Prunes every group of weights to the same number of zeros.
 
     Args:
@@ -113,24 +114,19 @@ class BalancedPruning(Transform):
         self.sparsity, self.freeze_step, self.group = sparsity, freeze_step, boxes.checked(group)
         self.rate, self.limit, self.hold, self.sharpness = rate, limit, hold, tuple(sharpness)
         self.axis, self.depthwise = as_axes(axis), depthwise
-        self._calibrated = False
 
     def build(self, input_shape: Any) -> None:
         """Creates the width (trained), the multiplier, the mask to be frozen, and the step counter."""
-        shape = tuple(input_shape)
-        if None in shape:
-            raise ValueError(f"BalancedPruning '{self.name}' must be on a weight. Received: a feature map, {shape}")
+        shape = require_weight(self, input_shape)
         axis = self.axis or ((-1,) if len(shape) > 1 else ())
         self.box = boxes.box_of(shape, self.group, axis, bool(self.depthwise), self.name)
         self._warn_of_odd_groups(shape)
-        options = {"trainable": False, "aggregation": "only_first_replica"}
-        unknown = keras.initializers.Constant(np.nan)
-        self.unit = self.add_weight(shape=(), initializer=unknown, name="unit", **options)
+        self.unit = self.add_measured("unit")
         self.log_width = self.add_weight(shape=(), initializer="zeros", name="log_width")
-        self.multiplier = self.add_weight(shape=(), initializer="zeros", name="multiplier", **options)
-        self.variance = self.add_weight(shape=(), initializer=unknown, name="variance", **options)
-        self.mask = self.add_weight(shape=shape, initializer="ones", dtype="bool", name="mask", **options)
-        self.step = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="step", **options)
+        self.multiplier = self.add_state("multiplier")
+        self.variance = self.add_state("variance", keras.initializers.Constant(np.nan))
+        self.mask = self.add_state("mask", "ones", shape, "bool")
+        self.step = self.add_state("step", dtype="int32")
 
     def _warn_of_odd_groups(self, shape: tuple[int, ...]) -> None:
         size = math.prod(self.box)
@@ -163,7 +159,7 @@ class BalancedPruning(Transform):
 
     def _train(self, x: Any) -> Any:
         step = ops.convert_to_tensor(self.step)
-        self._measure_once(x)
+        self.measure_once(x)
         soft = edges.mask(x, self.alpha, self._sharpness(step) / ops.stop_gradient(self.alpha))
         searching = step < self.freeze_step
         multiplier = ops.convert_to_tensor(self.multiplier)
@@ -181,12 +177,7 @@ class BalancedPruning(Transform):
         progress = ops.minimum(ops.cast(step, "float32") / self.freeze_step, 1.0)
         return first * (last / first) ** progress
 
-    def _measure_once(self, x: Any) -> None:
-        if not self._calibrated:
-            unit = ops.convert_to_tensor(self.unit)
-            self.unit.assign(ops.cond(ops.isnan(unit), lambda: self._quantile(ops.stop_gradient(x)), lambda: unit))
-
-    def _quantile(self, x: Any) -> Any:
+    def measure(self, x: Any) -> Any:
         """The magnitude below which ``sparsity`` of ``x`` is; something positive where too many are zero."""
         x = ops.abs(x)
         found, mean = ops.quantile(x, self.sparsity), ops.mean(x)
@@ -222,14 +213,8 @@ class BalancedPruning(Transform):
 
     def calibrate(self, x: Any) -> None:
         """Sets the width to the ``sparsity``-quantile of the magnitudes."""
-        self.unit.assign(self._quantile(ops.convert_to_tensor(x, "float32")))
+        super().calibrate(x)
         self.log_width.assign(0.0)
-        self._calibrated = True
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the state from a file."""
-        super().load_own_variables(store)
-        self._calibrated = not np.isnan(ops.convert_to_numpy(self.unit))
 
     def get_config(self) -> dict[str, Any]:
         """Configuration; None stays None, for the slot to decide."""

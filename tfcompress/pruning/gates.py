@@ -102,11 +102,10 @@ class GatePruning(Transform):
                     f"GatePruning '{self.name}': `{name}` must speak of the gates {list(self.gates)}. "
                     f"Received: {sorted(unknown)}"
                 )
-        state = {"trainable": False, "aggregation": "only_first_replica"}
-        self.mask = self.add_weight(shape=shape, initializer="ones", dtype="bool", name="mask", **state)
-        self.factor = self.add_weight(shape=(), initializer="ones", name="factor", **state)
-        self.implied = self.add_weight(shape=(len(self.gates),), initializer="zeros", name="implied", **state)
-        self.step = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="step", **state)
+        self.mask = self.add_state("mask", "ones", shape, "bool")
+        self.factor = self.add_state("factor", "ones")
+        self.implied = self.add_state("implied", shape=(len(self.gates),))
+        self.step = self.add_state("step", dtype="int32")
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """``mask * x``; a training call counts one step, and makes the mask if it is that of ``begin_step``."""

@@ -102,17 +102,11 @@ class LearnedThreshold(SoftPruning):
         self.preference, self.initial_temperature = preference, temperature
 
     def build(self, input_shape: Any) -> None:
-        """Creates what is measured, the temperature, and ``ratio``, which is trained."""
+        """Creates ``spread``, which is measured, the temperature, and ``ratio``, which is trained."""
         super().build(input_shape)
-        self.unit, self.spread = self.add_measured("unit"), self.add_measured("spread")
+        self.spread = self.add_measured("spread")
         self.ratio = self.add_weight(shape=(), initializer="zeros", constraint=AtLeast(0.0), name="ratio")
-        self.temperature = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(self.initial_temperature),
-            trainable=False,
-            aggregation="only_first_replica",
-            name="temperature",
-        )
+        self.temperature = self.add_state("temperature", keras.initializers.Constant(self.initial_temperature))
 
     @property
     def measured(self) -> tuple[keras.Variable, ...]:

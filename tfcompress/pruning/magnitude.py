@@ -29,7 +29,7 @@ from keras import ops
 from tfcompress.axes import as_axes, other_axes
 from tfcompress.ranks import largest
 from tfcompress.schedules import Schedule, of_sparsity
-from tfcompress.transform import Transform
+from tfcompress.transform import Transform, require_weight
 
 
 def largest_of_each(scores: Any, count: int, n: int, axis: int) -> Any:
@@ -114,9 +114,7 @@ class MagnitudePruning(Transform):
 
     def build(self, input_shape: Any) -> None:
         """Creates the mask (all True) and the step counter."""
-        shape = tuple(input_shape)
-        if None in shape:
-            raise ValueError(f"MagnitudePruning '{self.name}' must be on a weight. Received: a feature map, {shape}")
+        shape = require_weight(self, input_shape)
         if self.block_size != (1, 1) and len(shape) < 2:
             raise ValueError(
                 f"MagnitudePruning '{self.name}': blocks need a weight of two or more axes. Received: shape={shape}. "
@@ -124,9 +122,8 @@ class MagnitudePruning(Transform):
             )
         if self.sparsity_m_by_n:
             self.input_axis = self._input_axis(shape, *self.sparsity_m_by_n)
-        options = {"trainable": False, "aggregation": "only_first_replica"}
-        self.mask = self.add_weight(shape=shape, initializer="ones", dtype="bool", name="mask", **options)
-        self.step = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="step", **options)
+        self.mask = self.add_state("mask", "ones", shape, "bool")
+        self.step = self.add_state("step", dtype="int32")
 
     def _input_axis(self, shape: tuple[int, ...], m: int, n: int) -> int:
         """The axis of the input channels, if m:n zeros can be made along it."""

@@ -46,11 +46,11 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops, random
 
 from tfcompress import gradients
-from tfcompress.transform import Transform
+from tfcompress.measured import Measured
+from tfcompress.transform import require_weight
 
 
 def _exponential(shape: Any, seed: Any) -> Any:
@@ -82,7 +82,7 @@ def shrink(w: Any, amount: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("tfcompress")
-class SignedPerturbation(Transform):
+class SignedPerturbation(Measured):
     """Makes zeros by taking a random amount off every weight's magnitude in each step.
 
     Args:
@@ -127,20 +127,15 @@ class SignedPerturbation(Transform):
         self.rate, self.begin_step, self.end_step = rate, begin_step, end_step
         self.distribution, self.mode, self.seed = distribution, mode, seed
         self.generator = random.SeedGenerator(seed)
-        self._calibrated = False
 
     def build(self, input_shape: Any) -> None:
         """Creates the scale, the step counter and, if changes persist, what the weights have lost and who is zero."""
-        shape = tuple(input_shape)
-        if None in shape:
-            raise ValueError(f"SignedPerturbation '{self.name}' must be on a weight. Received: a feature map, {shape}")
-        options = {"trainable": False, "aggregation": "only_first_replica"}
-        unknown = keras.initializers.Constant(np.nan)
-        self.unit = self.add_weight(shape=(), initializer=unknown, name="unit", **options)
-        self.step = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="step", **options)
+        shape = require_weight(self, input_shape)
+        self.unit = self.add_measured("unit")
+        self.step = self.add_state("step", dtype="int32")
         if self.mode == "persistent":
-            self.offset = self.add_weight(shape=shape, initializer="zeros", name="offset", **options)
-            self.alive = self.add_weight(shape=shape, initializer="ones", dtype="bool", name="alive", **options)
+            self.offset = self.add_state("offset", shape=shape)
+            self.alive = self.add_state("alive", "ones", shape, "bool")
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """The weight with all that it has lost; a training call takes the next amount off first."""
@@ -151,7 +146,7 @@ class SignedPerturbation(Transform):
         active = step >= self.begin_step
         if self.end_step != -1:
             active = ops.logical_and(active, step < self.end_step)
-        self._measure_once(x)
+        self.measure_once(x)
         amount = self._amount(x.shape, step, active)
         self.step.assign(step + 1)
         return self._persist(x, amount, active) if persistent else gradients.straight_through(shrink(x, amount), x)
@@ -175,23 +170,16 @@ class SignedPerturbation(Transform):
         scale = ops.where(active, rate * ops.convert_to_tensor(self.unit), 0.0)
         return DISTRIBUTIONS[self.distribution](shape, self.generator) * scale
 
-    def _measure_once(self, x: Any) -> None:
-        if not self._calibrated:
-            unit = ops.convert_to_tensor(self.unit)
-            self.unit.assign(ops.where(ops.isnan(unit), ops.std(ops.stop_gradient(x)), unit))
+    def measure(self, x: Any) -> Any:
+        """The standard deviation of the weights."""
+        return ops.std(x)
 
     def calibrate(self, x: Any) -> None:
         """Measures the standard deviation of the weights, which have lost nothing yet."""
-        self.unit.assign(ops.std(ops.convert_to_tensor(x, "float32")))
+        super().calibrate(x)
         if self.mode == "persistent":
             self.offset.assign(ops.zeros(self.offset.shape))
             self.alive.assign(ops.ones(self.alive.shape, "bool"))
-        self._calibrated = True
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the state from a file."""
-        super().load_own_variables(store)
-        self._calibrated = not np.isnan(ops.convert_to_numpy(self.unit))
 
     def get_config(self) -> dict[str, Any]:
         """Configuration with the schedule, if there is one, serialised."""

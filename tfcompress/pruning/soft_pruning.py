@@ -6,25 +6,21 @@
 
 A threshold is learned in the soft phase only. Freezing leaves the last part of the training to the weights that
 survived: it sees exactly the network that is deployed.
-
-What is measured on the first weights (their scale) is not a number until ``calibrate`` or the first training call
-sets it, inside the graph. Without it the transform delivers nothing but NaN, rather than some other network.
 """
 
 from typing import Any
 
-import keras
-import numpy as np
 from keras import ops
 
-from tfcompress.transform import Transform
+from tfcompress.measured import Measured
+from tfcompress.transform import require_weight
 
 
-class SoftPruning(Transform):
+class SoftPruning(Measured):
     """Base class: soft gates in training, hard zeros at inference, and a mask that can be frozen.
 
-    Subclasses define ``measured``, ``measure``, ``soft``, ``keeps`` and ``transition``, and in ``REMEDY`` what a user
-    can do about a threshold that has stalled.
+    Subclasses define ``measure``, ``soft``, ``keeps`` and ``transition``, and in ``REMEDY`` what a user can do about a
+    threshold that has stalled.
 
     Args:
         penalty: Price of one weight that is kept, in units of the loss; at least 0.
@@ -45,16 +41,6 @@ class SoftPruning(Transform):
                 f"`freeze_step` must be at least 0, or None for never. Received: freeze_step={freeze_step}"
             )
         self.penalty, self.freeze_step = penalty, freeze_step
-        self._calibrated = False
-
-    @property
-    def measured(self) -> tuple[keras.Variable, ...]:
-        """The variables that hold what ``measure`` returns, the scale of the weights first."""
-        raise NotImplementedError(f"{type(self).__name__} must define `measured`.")
-
-    def measure(self, x: Any) -> tuple[Any, ...]:
-        """Scalars that describe the first weights."""
-        raise NotImplementedError(f"{type(self).__name__} must define `measure`.")
 
     def soft(self, x: Any, step: Any) -> tuple[Any, Any]:
         """``x`` times its gates, and what that adds to the loss."""
@@ -69,30 +55,18 @@ class SoftPruning(Transform):
         raise NotImplementedError(f"{type(self).__name__} must define `transition`.")
 
     def build(self, input_shape: Any) -> None:
-        """Creates the step counter and, if it is to be frozen, the mask."""
-        shape = tuple(input_shape)
-        if None in shape:
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' must be on a weight. Received: a feature map, {shape}"
-            )
-        options = {"trainable": False, "aggregation": "only_first_replica"}
-        self.step = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="step", **options)
+        """Creates the step counter, if it is to be frozen the mask, and ``unit``, the scale of the first weights."""
+        shape = require_weight(self, input_shape)
+        self.step = self.add_state("step", dtype="int32")
         if self.freeze_step is not None:
-            self.mask = self.add_weight(shape=shape, initializer="ones", dtype="bool", name="mask", **options)
-
-    def add_measured(self, name: str) -> keras.Variable:
-        """A scalar that is NaN until it is measured."""
-        unknown = keras.initializers.Constant(np.nan)
-        return self.add_weight(
-            shape=(), initializer=unknown, trainable=False, aggregation="only_first_replica", name=name
-        )
+            self.mask = self.add_state("mask", "ones", shape, "bool")
+        self.unit = self.add_measured("unit")
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Soft gates and their price in training, hard zeros at inference."""
         if not training:
-            return ops.where(self.kept(x), x, 0.0 * ops.convert_to_tensor(self.measured[0]))
-        if not self._calibrated:
-            self._measure_once(x)
+            return ops.where(self.kept(x), x, 0.0 * ops.convert_to_tensor(self.unit))
+        self.measure_once(x)
         step = ops.convert_to_tensor(self.step)
         value, cost = self.soft(x, step) if self.freeze_step is None else self._soft_or_frozen(x, step)
         self.add_loss(cost)
@@ -118,23 +92,6 @@ class SoftPruning(Transform):
         if self.freeze_step is None:
             return ops.convert_to_tensor(False)
         return ops.convert_to_tensor(self.step) > self.freeze_step
-
-    def _measure_once(self, x: Any) -> None:
-        now = tuple(ops.convert_to_tensor(v) for v in self.measured)
-        values = ops.cond(ops.isnan(now[0]), lambda: self.measure(ops.stop_gradient(x)), lambda: now)
-        for variable, value in zip(self.measured, values, strict=True):
-            variable.assign(value)
-
-    def calibrate(self, x: Any) -> None:
-        """Measures ``x``, the pre-trained weights."""
-        for variable, value in zip(self.measured, self.measure(ops.convert_to_tensor(x, "float32")), strict=True):
-            variable.assign(value)
-        self._calibrated = True
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the state from a file."""
-        super().load_own_variables(store)
-        self._calibrated = not np.isnan(ops.convert_to_numpy(self.measured[0]))
 
     def get_config(self) -> dict[str, Any]:
         """Configuration."""

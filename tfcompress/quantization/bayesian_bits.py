@@ -148,7 +148,7 @@ class BayesianBits(LearnedBits):
     def build(self, input_shape: Any) -> None:
         """Creates ``log_reach``, the gates ``phi`` and ``channel_phi``, and ``open``, the channels fixed gates keep."""
         super().build(input_shape)
-        trained, start = self.learned is not False, keras.initializers.Constant(START / SPEED)
+        trained, start = self.is_learned, keras.initializers.Constant(START / SPEED)
         self.log_reach = self.add_weight(
             shape=self.slice_shape, initializer="zeros", trainable=trained, name="log_reach"
         )
@@ -157,10 +157,10 @@ class BayesianBits(LearnedBits):
         self.prunes = self.prune and trained and math.prod(self.slice_shape) > 1
         if self.prunes:
             self.channel_phi = self.add_weight(shape=self.slice_shape, initializer=start, name="channel_phi")
-            self.channel_price = self.state("channel_price", self.initial_channel_price)
-            self.open = self.state("open", 1.0, self.slice_shape)
-        elements = math.prod(size or 1 for size in input_shape) / math.prod(self.slice_shape)
-        self.gradient_scale = 1 / math.sqrt(elements * highest(self.widths[-1], self.is_signed))
+            price = keras.initializers.Constant(self.initial_channel_price)
+            self.channel_price = self.add_state("channel_price", price)
+            self.open = self.add_state("open", "ones", self.slice_shape)
+        self.gradient_scale = 1 / math.sqrt(self.elements * highest(self.widths[-1], self.is_signed))
 
     @property
     def reach(self) -> Any:
@@ -228,7 +228,7 @@ class BayesianBits(LearnedBits):
             return bits
         return bits + ops.convert_to_tensor(self.channel_price) * ops.sum(chance(_swift(self.channel_phi)))
 
-    def measured(self, x: Any) -> Any:
+    def measure(self, x: Any) -> Any:
         """The largest size in each slice."""
         size = ops.abs(x) if self.is_signed else ops.maximum(x, 0.0)
         largest = ops.max(size, axis=other_axes(len(x.shape), self.axis), keepdims=True)

@@ -165,7 +165,7 @@ class DifferentiableBits(LearnedBits):
     def build(self, input_shape: Any) -> None:
         """Creates ``log_maximum``, ``log_step`` and, if it is learned, ``exponent``, one of each per tensor."""
         super().build(input_shape)
-        trained = self.learned is not False
+        trained = self.is_learned
         reach = FARTHEST / MAXIMUM_SPEED
         self.log_maximum = self.add_weight(
             shape=(), initializer="zeros", trainable=trained, constraint=Within(-reach, reach), name="log_maximum"
@@ -214,7 +214,7 @@ class DifferentiableBits(LearnedBits):
         up = ops.min(ops.where(widths >= bits - 1e-3, widths, widths[-1]))
         return ops.where(self.is_fixed, ops.convert_to_tensor(self.fixed), up)
 
-    def measured(self, x: Any) -> Any:
+    def measure(self, x: Any) -> Any:
         """The root mean squares of the slices, times a number by which all of ``x`` is just within 1."""
         others = other_axes(len(x.shape), self.axis)
         size = ops.abs(x) if self.is_signed else ops.maximum(x, 0.0)

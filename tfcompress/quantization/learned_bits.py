@@ -7,27 +7,21 @@ A width is learned against a price, the price of one more bit on the whole tenso
 all of training, or what ``callbacks.Budget`` makes it. The protocol has no method for this: whoever needs to know the
 widths of a model reads ``soft_bits``, ``width`` and ``fixed``, which are state, as masks and steps are. ``fixed`` is a
 variable of the graph, 0 while the width is learned, so that training which is resumed knows that the choice is made.
-
-What is measured on the first values (their size) is not a number until ``calibrate`` or the first training call sets
-it, inside the graph. Without it the transform delivers nothing but NaN, rather than some other network.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from tfcompress.axes import as_axes, slice_shape
-from tfcompress.grid import Grid
-from tfcompress.transform import Transform, require_calibrated
+from tfcompress.quantization.stepped import Stepped
 
 
-class LearnedBits(Transform):
+class LearnedBits(Stepped):
     """Base class: a width that is learned, priced and can be fixed.
 
-    Subclasses define ``soft_bits``, ``step``, ``quantized`` and ``measured``, and call ``build`` of this class.
+    Subclasses define ``soft_bits``, ``step``, ``quantized`` and ``measure``, and call ``build`` of this class.
 
     Args:
         widths: The widths that inference may have, ascending, 2 to 16.
@@ -51,51 +45,27 @@ class LearnedBits(Transform):
         learned: bool | None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(axis, signed, narrow_range, learned, **kwargs)
         if not widths or any(b not in range(2, 17) for b in widths) or list(widths) != sorted(set(widths)):
             raise ValueError(f"`widths` must be ascending whole numbers from 2 to 16. Received: widths={widths}")
         if not price >= 0:
             raise ValueError(f"`price` must be at least 0. Received: price={price}")
         self.widths, self.initial_price = tuple(int(b) for b in widths), price
-        self.axis, self.signed, self.narrow_range, self.learned = as_axes(axis), signed, narrow_range, learned
-        self._calibrated = False
 
     def build(self, input_shape: Any) -> None:
-        """Creates ``unit`` (NaN until calibrated), ``price``, ``multiplier`` (of Budget) and ``fixed``."""
-        self.slice_shape = slice_shape(input_shape, self.axis, self.name)
-        self.unit = self.state("unit", np.nan, self.slice_shape)
-        self.price, self.multiplier = self.state("price", self.initial_price), self.state("multiplier", 0.0)
-        self.fixed = self.state("fixed", 0.0)
-
-    def state(self, name: str, value: float, shape: tuple[int, ...] = ()) -> keras.Variable:
-        """A new variable that is not trained."""
-        start = keras.initializers.Constant(value)
-        return self.add_weight(
-            shape=shape, initializer=start, trainable=False, aggregation="only_first_replica", name=name
-        )
+        """Creates ``unit`` (NaN until measured), ``price``, ``multiplier`` (of Budget) and ``fixed``."""
+        super().build(input_shape)
+        self.price = self.add_state("price", keras.initializers.Constant(self.initial_price))
+        self.multiplier, self.fixed = self.add_state("multiplier"), self.add_state("fixed")
 
     @property
     def soft_bits(self) -> Any:
         """The width, differentiable; float32 scalar."""
         raise NotImplementedError(f"{type(self).__name__} must define `soft_bits`.")
 
-    @property
-    def step(self) -> Any:
-        """The distance between levels at inference, one per slice."""
-        raise NotImplementedError(f"{type(self).__name__} must define `step`.")
-
     def quantized(self, x: Any, training: bool) -> Any:
         """What ``call`` delivers."""
         raise NotImplementedError(f"{type(self).__name__} must define `quantized`.")
-
-    def measured(self, x: Any) -> Any:
-        """The sizes of ``x`` (a tensor) that ``unit`` holds, one per slice."""
-        raise NotImplementedError(f"{type(self).__name__} must define `measured`.")
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether there are negative codes."""
-        return self.signed is not False
 
     def lowest(self, high: Any) -> Any:
         """The smallest code at inference, where ``high`` is the largest."""
@@ -118,10 +88,7 @@ class LearnedBits(Transform):
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Quantises ``x``; in training, the width is paid for, and the first call of all may set the unit."""
         if training:
-            if not self._calibrated:
-                unit = ops.convert_to_tensor(self.unit)
-                measured = lambda: self.measured(ops.stop_gradient(x))  # noqa: E731
-                self.unit.assign(ops.cond(ops.any(ops.isnan(unit)), measured, lambda: unit))
+            self.measure_once(x)
             self.add_loss(ops.where(self.is_fixed, 0.0, self.dues()))
         return self.quantized(x, bool(training))
 
@@ -129,31 +96,9 @@ class LearnedBits(Transform):
         """What is paid in one step; scalar."""
         return ops.convert_to_tensor(self.price) * self.soft_bits
 
-    def calibrate(self, x: Any) -> None:
-        """Measures ``x``."""
-        self.unit.assign(self.measured(ops.convert_to_tensor(x, "float32")))
-        self._calibrated = True
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the state from a file."""
-        super().load_own_variables(store)
-        self._calibrated = not np.isnan(ops.convert_to_numpy(self.unit)).any()
-
-    def grid(self, x: Any) -> Grid:
-        """The grid of the width that inference has.
-
-        Raises:
-            ValueError: Neither ``calibrate`` nor a training batch has set the unit.
-        """
-        scale = ops.convert_to_numpy(self.step)
-        require_calibrated(self, scale)
-        return Grid(scale, self.width, signed=self.is_signed, narrow_range=bool(self.narrow_range))
-
     def get_config(self) -> dict[str, Any]:
         """Configuration; None stays None, for the slot to decide."""
-        mine = {"widths": self.widths, "price": self.initial_price}
-        slot = ("axis", "signed", "narrow_range", "learned")
-        return {**super().get_config(), **mine, **{name: getattr(self, name) for name in slot}}
+        return {**super().get_config(), "widths": self.widths, "price": self.initial_price}
 
 
 def highest(bits: Any, signed: bool) -> Any:

@@ -29,19 +29,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from tfcompress import gradients
-from tfcompress.axes import as_axes, slice_shape
 from tfcompress.constraints import AtLeast
-from tfcompress.grid import Grid
+from tfcompress.quantization.stepped import Stepped
 from tfcompress.quantization.steps import initial_step, nearest_power_of_two
-from tfcompress.transform import Transform, require_calibrated
 
 
 @keras.saving.register_keras_serializable("tfcompress")
-class LSQ(Transform):
+class LSQ(Stepped):
     """Quantises to ``bits`` bits with learned steps.
 
     Args:
@@ -71,36 +68,22 @@ class LSQ(Transform):
         learned: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(axis, signed, narrow_range, learned, **kwargs)
         if bits not in range(2, 17):
             raise ValueError(f"`bits` must be a whole number from 2 to 16. Received: bits={bits}")
-        self.bits, self.signed, self.narrow_range, self.power_of_two = bits, signed, narrow_range, power_of_two
-        self.axis, self.learned = as_axes(axis), learned
-        self._calibrated = False
+        self.bits, self.power_of_two = bits, power_of_two
 
     def build(self, input_shape: Any) -> None:
         """Creates ``unit`` (not trained, NaN until calibrated) and ``ratio`` (trained), one value per slice."""
-        shape = slice_shape(input_shape, self.axis, self.name)
-        self.unit = self.add_weight(
-            shape=shape,
-            initializer=keras.initializers.Constant(np.nan),
-            trainable=False,
-            aggregation="only_first_replica",
-            name="unit",
-        )
+        super().build(input_shape)
         self.ratio = self.add_weight(
-            shape=shape,
+            shape=self.slice_shape,
             initializer="ones",
-            trainable=self.learned is not False,
+            trainable=self.is_learned,
             constraint=AtLeast(2**-10),
             name="ratio",
         )
-        elements = math.prod(size or 1 for size in input_shape) / math.prod(shape)
-        self.gradient_scale = 1 / math.sqrt(elements * self._codes.high)
-
-    @property
-    def _codes(self) -> Grid:
-        return Grid(1.0, self.bits, signed=self.signed is not False, narrow_range=bool(self.narrow_range))
+        self.gradient_scale = 1 / math.sqrt(self.elements * self.codes.high)
 
     @property
     def step(self) -> Any:
@@ -111,36 +94,19 @@ class LSQ(Transform):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Rounds ``x``; the first training call of an uncalibrated LSQ takes the initial step from it."""
-        if training and not self._calibrated:  # a branch costs half a millisecond, so none is built without need
-            unit = ops.convert_to_tensor(self.unit)
-            self.unit.assign(ops.cond(ops.any(ops.isnan(unit)), lambda: self._initial_step(x), lambda: unit))
-        return gradients.multiples(x, self.step, float(self._codes.low), float(self._codes.high))
+        if training:
+            self.measure_once(x)
+        return gradients.multiples(x, self.step, float(self.codes.low), float(self.codes.high))
 
-    def _initial_step(self, x: Any) -> Any:
-        return initial_step(ops.stop_gradient(x), self.axis, self._codes.low, self._codes.high, self.power_of_two)
+    def measure(self, x: Any) -> Any:
+        """The steps of least squared error on ``x``."""
+        return initial_step(x, self.axis, self.codes.low, self.codes.high, self.power_of_two)
 
     def calibrate(self, x: Any) -> None:
         """Sets the steps to those of least squared error on ``x``."""
-        self.unit.assign(self._initial_step(ops.convert_to_tensor(x, "float32")))
+        super().calibrate(x)
         self.ratio.assign(ops.ones(self.ratio.shape))
-        self._calibrated = True
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the state from a file."""
-        super().load_own_variables(store)
-        self._calibrated = not np.isnan(ops.convert_to_numpy(self.unit)).any()
-
-    def grid(self, x: Any) -> Grid:
-        """The learned grid.
-
-        Raises:
-            ValueError: Neither ``calibrate`` nor a training batch has set the step.
-        """
-        scale = ops.convert_to_numpy(self.step)
-        require_calibrated(self, scale)
-        return Grid(scale, self.bits, signed=self._codes.signed, narrow_range=self._codes.narrow_range)
 
     def get_config(self) -> dict[str, Any]:
         """Configuration; None stays None, for the slot to decide."""
-        names = ("bits", "axis", "signed", "narrow_range", "power_of_two", "learned")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        return {**super().get_config(), "bits": self.bits, "power_of_two": self.power_of_two}

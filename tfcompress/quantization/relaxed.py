@@ -46,15 +46,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from tfcompress import gradients
-from tfcompress.axes import as_axes, slice_shape
 from tfcompress.constraints import Within
-from tfcompress.grid import Grid
+from tfcompress.quantization.stepped import Stepped
 from tfcompress.quantization.steps import initial_step
-from tfcompress.transform import Transform, require_calibrated
 
 QUIETEST, NOISE, LOUDEST = 1 / 20, 1 / 3, 1.0
 """Least, initial and largest ratio of sigma to the step."""
@@ -132,7 +129,7 @@ def relaxed(
 
 
 @keras.saving.register_keras_serializable("tfcompress")
-class RelaxedQuantizer(Transform):
+class RelaxedQuantizer(Stepped):
     """Quantises to ``bits`` bits, with noise and a soft grid in training.
 
     Args:
@@ -174,7 +171,7 @@ class RelaxedQuantizer(Transform):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(axis, signed, narrow_range, learned, **kwargs)
         if bits not in range(2, 9):
             raise ValueError(f"`bits` must be a whole number from 2 to 8. Received: bits={bits}")
         if not temperature > 0:
@@ -185,21 +182,14 @@ class RelaxedQuantizer(Transform):
             raise ValueError(f"`window` must be an odd number of at least 3. Received: window={window}")
         self.bits, self.initial_temperature, self.hard, self.window = bits, temperature, hard, window
         self.hard_step = hard_step
-        self.axis, self.signed, self.narrow_range, self.learned = as_axes(axis), signed, narrow_range, learned
         self.seed, self.generator = seed, keras.random.SeedGenerator(seed)
-        self._calibrated = False
 
     def build(self, input_shape: Any) -> None:
         """Creates ``unit`` (NaN until calibrated), ``temperature``, ``count``, and what learns, two logarithms."""
-        shape = slice_shape(input_shape, self.axis, self.name)
-
-        def state(name: str, shape: tuple[int, ...], value: float, dtype: str = "float32") -> keras.Variable:
-            options = {"trainable": False, "aggregation": "only_first_replica", "name": name, "dtype": dtype}
-            return self.add_weight(shape=shape, initializer=keras.initializers.Constant(value), **options)
-
-        self.unit, self.temperature = state("unit", shape, np.nan), state("temperature", (), self.initial_temperature)
-        self.count = state("count", (), 0, "int32")
-        trained = self.learned is not False
+        super().build(input_shape)
+        shape, trained = self.slice_shape, self.is_learned
+        self.temperature = self.add_state("temperature", keras.initializers.Constant(self.initial_temperature))
+        self.count = self.add_state("count", dtype="int32")
         self.log_step = self.add_weight(shape=shape, initializer="zeros", trainable=trained, name="log_step")
         self.log_ratio = self.add_weight(
             shape=shape,
@@ -208,12 +198,7 @@ class RelaxedQuantizer(Transform):
             constraint=Within(math.log(QUIETEST), math.log(LOUDEST)),
             name="log_ratio",
         )
-        elements = math.prod(size or 1 for size in input_shape) / math.prod(shape)
-        self.gradient_scale = 1 / math.sqrt(elements * self._codes.high)
-
-    @property
-    def _codes(self) -> Grid:
-        return Grid(1.0, self.bits, signed=self.signed is not False, narrow_range=bool(self.narrow_range))
+        self.gradient_scale = 1 / math.sqrt(self.elements * self.codes.high)
 
     @property
     def step(self) -> Any:
@@ -232,12 +217,10 @@ class RelaxedQuantizer(Transform):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Draws from the grid in training, rounds at inference; the first training call of all may set the step."""
-        low, high = self._codes.low, self._codes.high
         if not training:
             return self._rounded(x)
-        if not self._calibrated:
-            unit = ops.convert_to_tensor(self.unit)
-            self.unit.assign(ops.cond(ops.any(ops.isnan(unit)), lambda: self._initial_step(x), lambda: unit))
+        self.measure_once(x)
+        low, high = self.codes.low, self.codes.high
         size = min(self.window, high - low + 1)
         shape = (size, *ops.shape(x))
         uniform = keras.random.uniform(shape, minval=IMPOSSIBLE, dtype="float32", seed=self.generator)
@@ -251,35 +234,20 @@ class RelaxedQuantizer(Transform):
         return drawn() if self.hard_step is None else ops.cond(now < self.hard_step, drawn, lambda: self._rounded(x))
 
     def _rounded(self, x: Any) -> Any:
-        return gradients.multiples(x, self.step, float(self._codes.low), float(self._codes.high))
+        return gradients.multiples(x, self.step, float(self.codes.low), float(self.codes.high))
 
-    def _initial_step(self, x: Any) -> Any:
-        return initial_step(ops.stop_gradient(x), self.axis, self._codes.low, self._codes.high)
+    def measure(self, x: Any) -> Any:
+        """The steps of least squared error on ``x``."""
+        return initial_step(x, self.axis, self.codes.low, self.codes.high)
 
     def calibrate(self, x: Any) -> None:
         """Sets the steps to those that fit ``x``, and the noise to a third of them."""
-        self.unit.assign(self._initial_step(ops.convert_to_tensor(x, "float32")))
+        super().calibrate(x)
         self.log_step.assign(ops.zeros(self.log_step.shape))
         self.log_ratio.assign(ops.full(self.log_ratio.shape, math.log(NOISE)))
-        self._calibrated = True
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the state from a file."""
-        super().load_own_variables(store)
-        self._calibrated = not np.isnan(ops.convert_to_numpy(self.unit)).any()
-
-    def grid(self, x: Any) -> Grid:
-        """The learned grid.
-
-        Raises:
-            ValueError: Neither ``calibrate`` nor a training batch has set the step.
-        """
-        scale = ops.convert_to_numpy(self.step)
-        require_calibrated(self, scale)
-        return Grid(scale, self.bits, signed=self._codes.signed, narrow_range=self._codes.narrow_range)
 
     def get_config(self) -> dict[str, Any]:
         """Configuration; None stays None, for the slot to decide."""
-        names = ("bits", "hard", "hard_step", "window", "axis", "signed", "narrow_range", "learned", "seed")
+        names = ("bits", "hard", "hard_step", "window", "seed")
         mine = {"temperature": self.initial_temperature, **{name: getattr(self, name) for name in names}}
         return {**super().get_config(), **mine}

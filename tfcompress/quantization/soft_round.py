@@ -34,16 +34,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from tfcompress import gradients
-from tfcompress.axes import as_axes, slice_shape
 from tfcompress.constraints import AtLeast
-from tfcompress.grid import Grid
+from tfcompress.quantization.stepped import Stepped
 from tfcompress.quantization.steps import initial_step
 from tfcompress.schedules import translated
-from tfcompress.transform import Transform, require_calibrated
 
 REACH = 12
 """Thresholds further away than so many temperatures count as passed or not."""
@@ -85,7 +82,7 @@ def soft_round(x: Any, step: Any, temperature: Any, low: int, high: int, window:
 
 
 @keras.saving.register_keras_serializable("tfcompress")
-class SoftRound(Transform):
+class SoftRound(Stepped):
     """Quantises to ``bits`` bits, in training by a soft staircase that becomes steeper.
 
     Args:
@@ -118,7 +115,7 @@ class SoftRound(Transform):
         learned: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(axis, signed, narrow_range, learned, **kwargs)
         if bits not in range(2, 9):
             raise ValueError(f"`bits` must be a whole number from 2 to 8. Received: bits={bits}")
         if not callable(temperature) and not temperature > 0:
@@ -126,31 +123,21 @@ class SoftRound(Transform):
         if hard_step is not None and hard_step < 0:
             raise ValueError(f"`hard_step` must be at least 0, or None for never. Received: hard_step={hard_step}")
         self.bits, self.temperature, self.hard_step = bits, translated(temperature), hard_step
-        self.axis, self.signed, self.narrow_range, self.learned = as_axes(axis), signed, narrow_range, learned
-        self._calibrated = False
 
     def build(self, input_shape: Any) -> None:
         """Creates ``unit`` (not trained, NaN until calibrated), ``ratio`` (trained), and ``count``, of steps."""
-        shape = slice_shape(input_shape, self.axis, self.name)
-        options = {"trainable": False, "aggregation": "only_first_replica"}
-        unknown = keras.initializers.Constant(np.nan)
-        self.unit = self.add_weight(shape=shape, initializer=unknown, name="unit", **options)
+        super().build(input_shape)
         self.ratio = self.add_weight(
-            shape=shape,
+            shape=self.slice_shape,
             initializer="ones",
-            trainable=self.learned is not False,
+            trainable=self.is_learned,
             constraint=AtLeast(2**-10),
             name="ratio",
         )
-        self.count = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="count", **options)
-        elements = math.prod(size or 1 for size in input_shape) / math.prod(shape)
-        self.gradient_scale = 1 / math.sqrt(elements * self._codes.high)
+        self.count = self.add_state("count", dtype="int32")
+        self.gradient_scale = 1 / math.sqrt(self.elements * self.codes.high)
         widest = max(float(self.temperature_at(0)), float(self.temperature_at(FOREVER)))
-        self.window = min(2 * math.ceil(REACH * widest), self._codes.high - self._codes.low)
-
-    @property
-    def _codes(self) -> Grid:
-        return Grid(1.0, self.bits, signed=self.signed is not False, narrow_range=bool(self.narrow_range))
+        self.window = min(2 * math.ceil(REACH * widest), self.codes.high - self.codes.low)
 
     @property
     def step(self) -> Any:
@@ -167,9 +154,7 @@ class SoftRound(Transform):
         """Rounds softly in training, and at inference as it is deployed; the first training call may set the step."""
         if not training:
             return self._hard(x)
-        if not self._calibrated:
-            unit = ops.convert_to_tensor(self.unit)
-            self.unit.assign(ops.cond(ops.any(ops.isnan(unit)), lambda: self._initial_step(x), lambda: unit))
+        self.measure_once(x)
         now = ops.cast(self.count, "int32")  # a tensor, where the variable itself would change with the next line
         self.count.assign(now + 1)
         if self.hard_step is None:
@@ -177,41 +162,25 @@ class SoftRound(Transform):
         return ops.cond(now < self.hard_step, lambda: self._soft(x, now), lambda: self._hard(x))
 
     def _hard(self, x: Any) -> Any:
-        return gradients.multiples(x, self.step, float(self._codes.low), float(self._codes.high))
+        return gradients.multiples(x, self.step, float(self.codes.low), float(self.codes.high))
 
     def _soft(self, x: Any, now: Any) -> Any:
-        return soft_round(x, self.step, self.temperature_at(now), self._codes.low, self._codes.high, self.window)
+        return soft_round(x, self.step, self.temperature_at(now), self.codes.low, self.codes.high, self.window)
 
-    def _initial_step(self, x: Any) -> Any:
-        return initial_step(ops.stop_gradient(x), self.axis, self._codes.low, self._codes.high)
+    def measure(self, x: Any) -> Any:
+        """The steps of least squared error on ``x``."""
+        return initial_step(x, self.axis, self.codes.low, self.codes.high)
 
     def calibrate(self, x: Any) -> None:
         """Sets the steps to those of least squared error on ``x``."""
-        self.unit.assign(self._initial_step(ops.convert_to_tensor(x, "float32")))
+        super().calibrate(x)
         self.ratio.assign(ops.ones(self.ratio.shape))
-        self._calibrated = True
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the state from a file."""
-        super().load_own_variables(store)
-        self._calibrated = not np.isnan(ops.convert_to_numpy(self.unit)).any()
-
-    def grid(self, x: Any) -> Grid:
-        """The learned grid.
-
-        Raises:
-            ValueError: Neither ``calibrate`` nor a training batch has set the step.
-        """
-        scale = ops.convert_to_numpy(self.step)
-        require_calibrated(self, scale)
-        return Grid(scale, self.bits, signed=self._codes.signed, narrow_range=self._codes.narrow_range)
 
     def get_config(self) -> dict[str, Any]:
         """Configuration with the schedule serialised; None stays None, for the slot to decide."""
         given = self.temperature
         temperature = keras.saving.serialize_keras_object(given) if callable(given) else given
-        names = ("bits", "hard_step", "axis", "signed", "narrow_range", "learned")
-        return {**super().get_config(), "temperature": temperature, **{name: getattr(self, name) for name in names}}
+        return {**super().get_config(), "bits": self.bits, "temperature": temperature, "hard_step": self.hard_step}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "SoftRound":

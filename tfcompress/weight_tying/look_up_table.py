@@ -38,9 +38,10 @@ from keras import ops
 from tfcompress import gradients
 from tfcompress.axes import as_axes, slice_shape
 from tfcompress.grid import Grid
+from tfcompress.measured import Measured
 from tfcompress.ranks import largest
 from tfcompress.schedules import Schedule, of_sparsity
-from tfcompress.transform import Transform, require_calibrated
+from tfcompress.transform import require_calibrated, require_weight
 from tfcompress.weight_tying import clustering
 from tfcompress.weight_tying.dictionaries import Listed, dictionary
 
@@ -55,7 +56,7 @@ SAMPLE = 2**18
 
 
 @keras.saving.register_keras_serializable("tfcompress")
-class LookUpTable(Transform):
+class LookUpTable(Measured):
     """Ties the weights to ``size`` values.
 
     Args:
@@ -102,29 +103,28 @@ class LookUpTable(Transform):
         if isinstance(self.kind, Listed) and not isinstance(values, str):
             self.values = self.kind.values.tolist()
         self.size = self.kind.size if size is None else size
-        self._calibrated = False
 
     def build(self, input_shape: Any) -> None:
         """Creates the dictionary (NaN until calibrated), how long entries have been empty, and the step counter."""
-        if None in input_shape:
-            raise ValueError(
-                f"LookUpTable '{self.name}' must be on a weight. Received: a feature map, {tuple(input_shape)}. "
-                "Quantise feature maps with LSQ or MinMax."
-            )
+        require_weight(self, input_shape, "Quantise feature maps with LSQ or MinMax.")
         slices = slice_shape(input_shape, self.axis, self.name) if self.axis else ()
-        options = {"trainable": False, "aggregation": "only_first_replica"}
-        unknown = keras.initializers.Constant(np.nan)
         shape = (*slices, self.kind.size)
-        self.dictionary = self.add_weight(shape=shape, initializer=unknown, name="dictionary", **options)
+        self.dictionary = self.add_measured("dictionary", shape)
         if self.kind.moves:
-            self.empty = self.add_weight(shape=shape, initializer="zeros", dtype="int32", name="empty", **options)
+            self.empty = self.add_state("empty", shape=shape, dtype="int32")
         if self.sparsity is not None:
-            self.step = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="step", **options)
+            self.step = self.add_state("step", dtype="int32")
+
+    @property
+    def measured(self) -> keras.Variable:
+        """The dictionary."""
+        return self.dictionary
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """The entries that the weights are assigned to; a training call does the step of k-means first."""
         columns = self._columns(ops.stop_gradient(x))
         if training:
+            self.measure_once(x)
             entries, index = self._learn(columns)
         else:
             entries = self.kind.in_use(columns, self._entries(self.dictionary))
@@ -137,9 +137,6 @@ class LookUpTable(Transform):
     def _learn(self, x: Any) -> tuple[Any, Any]:
         """Moves the dictionary; returns it in the order to which the assignments, returned as well, refer."""
         entries = self._entries(self.dictionary)
-        if not self._calibrated:  # a branch costs half a millisecond, so none is built without need
-            unknown = ops.any(ops.isnan(entries))
-            entries = ops.cond(unknown, lambda: self._initial(x), lambda: entries)
         empty = self._entries(self.empty) if self.kind.moves else None
         bins = not self._is_compiled()
         for _ in range(self.iterations):
@@ -216,22 +213,15 @@ class LookUpTable(Transform):
         """A variable as (slices, K)."""
         return ops.reshape(ops.convert_to_tensor(variable), (-1, self.kind.size))
 
-    def calibrate(self, x: Any) -> None:
-        """Makes the initial dictionary."""
-        x = self._columns(ops.convert_to_tensor(x, "float32"))
-        self.dictionary.assign(ops.reshape(self._initial(x), self.dictionary.shape))
-        self._calibrated = True
+    def measure(self, x: Any) -> Any:
+        """The initial dictionary."""
+        return ops.reshape(self._initial(self._columns(x)), self.dictionary.shape)
 
     def update(self, x: Any) -> None:
         """One step of k-means."""
         x = self._columns(ops.convert_to_tensor(x, "float32"))
         moved, _, _ = self._moved(x, self._entries(self.dictionary))
         self.dictionary.assign(ops.reshape(ops.sort(moved, axis=-1), self.dictionary.shape))
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores the state from a file."""
-        super().load_own_variables(store)
-        self._calibrated = not np.isnan(ops.convert_to_numpy(self.dictionary)).any()
 
     def grid(self, x: Any) -> Grid | None:
         """The deployed entries as a codebook, whose width is that of an index; None if they are not ``rounded``.
