@@ -130,15 +130,14 @@ def prune_then(task: Task, learn: bool = False) -> keras.Model:
     """Channels first, three epochs, then widths, the same everywhere or learned, three epochs."""
     small = pruned(task)
     half = task.epochs // 2
-    cosine = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(task.of[0]), half))
-    fashion.fit(small, task.of, 100 + task.seed, cosine, half)
+    fashion.fine_tuned(small, task.of, task.seed, epochs=half)
     transform = tfc.DifferentiableBits(bits=5)
     anywhere = {".*": {"kernel": transform, "output": transform}}
     widths = {**anywhere, "image": {"output": tfc.LSQ(8)}} if learn else rules(*pair(task, small))
     low = tfc.compress(small, widths)
     tfc.calibrate(low, task.of[0][:512])
     callbacks = [tfc.callbacks.Budget(task.limit)] if learn else []
-    return fashion.fit(low, task.of, 200 + task.seed, cosine, half, callbacks)
+    return fashion.fine_tuned(low, task.of, 100 + task.seed, callbacks, epochs=half)
 
 
 ROWS: dict[str, Callable[[Task], keras.Model]] = {

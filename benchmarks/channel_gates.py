@@ -78,7 +78,7 @@ def trained(job: str, of: fashion.Data, seed: int, epochs: int) -> keras.Model:
         regularizer = tfc.regularizers.BatchShaping() if kind == "gated" else None
         model = tfc.edits.insert_channel_gates(network(), "block_.a", regularizer=regularizer, seed=seed)
         callbacks = schedules(steps, float(number))
-    return fashion.fit(model, of, seed, keras.optimizers.schedules.CosineDecay(RATE, steps), epochs, callbacks)
+    return fashion.fit(model, of, seed, fashion.cosine(of, epochs, RATE), epochs, callbacks)
 
 
 def scores(model: keras.Model, of: fashion.Data) -> dict[str, Any]:

@@ -41,12 +41,9 @@ JOBS = [f"{net}: {job}" for net in PRICES for job in (CONTROL, *(f"{k} {p:g}" fo
 def bottlenecks(model: keras.Model, of: fashion.Data, seed: int, price: float) -> keras.Model:
     """Gates learn, closed channels go, and the rest is trained on; one cosine each."""
     gated = tfc.edits.insert_bottlenecks(model, seed=seed, speed=PACE)
-    steps = fashion.steps(len(of[0]), 1)
-    rising = tfc.callbacks.Anneal("kl", tfc.schedules.Ramp(0, steps, final=price))
-    cosine = keras.optimizers.schedules.CosineDecay
-    fashion.fit(gated, of, 100 + seed, cosine(3e-4, GATED * steps), GATED, [rising])
-    small = tfc.edits.remove_channels(gated)
-    return fashion.fit(small, of, 200 + seed, cosine(3e-4, AFTER * steps), AFTER)
+    rising = tfc.callbacks.Anneal("kl", tfc.schedules.Ramp(0, fashion.steps(len(of[0]), 1), final=price))
+    fashion.fine_tuned(gated, of, seed, [rising], epochs=GATED)
+    return fashion.fine_tuned(tfc.edits.remove_channels(gated), of, 100 + seed, epochs=AFTER)
 
 
 def importance(model: keras.Model, facts: tfc.costs.Facts) -> np.ndarray:
@@ -94,8 +91,8 @@ def trained(network: str, job: str, of: fashion.Data, seed: int, done: Mapping[s
     small = cut(model, counts, seed if kind == "chance" else None)
     if kind != "narrow":
         return fashion.fine_tuned(small, of, seed)
-    rate = keras.optimizers.schedules.CosineDecay(1e-3, fashion.steps(len(of[0]), 16))
-    return fashion.fit(fresh(small, seed), of, seed, rate, fashion.FLOAT_EPOCHS + fashion.EPOCHS)
+    epochs = fashion.FLOAT_EPOCHS + fashion.EPOCHS
+    return fashion.fit(fresh(small, seed), of, seed, fashion.cosine(of, epochs, 1e-3), epochs)
 
 
 def run(job: str, of: fashion.Data, seed: int, done: Mapping[str, Any]) -> comparison.Row:

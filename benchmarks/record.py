@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tflite_export.files import write_atomically
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -37,4 +39,4 @@ def write(name: str, settings: Mapping[str, Any], table: Sequence[Mapping[str, s
     """Writes ``results/<name>.json``: what ``tables.py`` puts into the README, and the raw numbers."""
     RESULTS.mkdir(exist_ok=True)
     content = {"settings": settings, "table": table, **raw}
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_atomically(RESULTS / f"{name}.json", (json.dumps(content, indent=2) + "\n").encode())

@@ -73,9 +73,7 @@ def network(name: str, classes: int, units: int) -> keras.Model:
 
 def fit(model: keras.Model, of: fashion.Data, seed: int, rate: float, epochs: int) -> keras.Model:
     """One cosine to zero."""
-    return fashion.fit(
-        model, of, seed, keras.optimizers.schedules.CosineDecay(rate, fashion.steps(len(of[0]), epochs)), epochs
-    )
+    return fashion.fit(model, of, seed, fashion.cosine(of, epochs, rate), epochs)
 
 
 def float_network(name: str, of: fashion.Data, classes: int, seed: int) -> keras.Model:

@@ -75,8 +75,7 @@ def derived(student: Recipe, targets: str) -> Recipe:
         if targets == "wrong targets":
             answers = np.random.default_rng(seed).permutation(answers)
         keras.utils.set_random_seed(100 + seed)
-        rate = keras.optimizers.schedules.CosineDecay(3e-4, fashion.steps(len(of[0])))
-        model.compile(keras.optimizers.Adam(rate), keras.losses.CategoricalCrossentropy(from_logits=True))
+        model.compile(keras.optimizers.Adam(fashion.cosine(of)), keras.losses.CategoricalCrossentropy(from_logits=True))
         model.fit(x, answers, batch_size=fashion.BATCH, epochs=fashion.EPOCHS, verbose=0)
         return model
 
