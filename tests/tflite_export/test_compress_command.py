@@ -1,5 +1,6 @@
 """``tfcompress compress``: from a .keras file and arrays to integers, and one clear line where that cannot be."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tflite_export import Interpreter, cli
+from tflite_export import Interpreter, cli, convert
 from tflite_export.commands import compress
 
 
@@ -40,6 +41,20 @@ def test_trains_writes_and_prints_the_receipt(files: Path, tmp_path: Path, capsy
     outputs = Interpreter(model_path=tmp_path / "out" / "model.tflite").predict(x)
     kept = keras.saving.load_model(tmp_path / "out" / "model.keras").predict(x, verbose=0)
     np.testing.assert_array_equal(outputs.argmax(-1), kept.argmax(-1))
+
+
+@pytest.mark.slow
+def test_says_what_gates_leave_out(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slots = {"kernel": {"class_name": "LSQ"}, "output": {"class_name": "LSQ"}}
+    gates = {"edit": "insert_channel_gates", "layers": "conv", "seed": 0}
+    (tmp_path / "gates.json").write_text(json.dumps({"edits": [gates], "rules": [{"regex": ".*", "slots": slots}]}))
+    arguments = [f"--data={files / 'data.npz'}", f"--output={tmp_path / 'out'}", "--epochs=1"]
+    assert cli.run(["compress", str(files / "model.keras"), *arguments, f"--recipe={tmp_path / 'gates.json'}"]) == 0
+    said = capsys.readouterr().out
+    assert "as its gates decide" in said and "executed" in said and "conv_gate" in said
+    assert compress.is_gated((tmp_path / "out" / "model.tflite").read_bytes())
+    plain = keras.Sequential([keras.Input((6, 6)), layers.LSTM(2), layers.Dense(2)])
+    assert not compress.is_gated(convert(plain, np.ones((4, 6, 6), np.float32)))
 
 
 @pytest.mark.parametrize(

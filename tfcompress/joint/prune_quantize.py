@@ -205,7 +205,8 @@ class JointPruneQuantize(Measured):
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Averages in training until ``snap_step``; one width and a hard mask from then on, and at inference."""
         if training:
-            self.measure_once(x)
+            follow = self.measure_once if self._prunes else self._move
+            follow(x)
         choice, kept = self.chosen, self.kept(x) if self._prunes else None
         if not training:
             return self._deployed(x, choice, kept)
@@ -260,13 +261,10 @@ class JointPruneQuantize(Measured):
         x = x if self.signed is False else ops.abs(x)
         return ops.maximum(ops.max(x, axis=other_axes(len(x.shape), self.axis), keepdims=True), TINY)
 
-    def measure_once(self, x: Any) -> None:
-        """Takes the unit from the first weights, if ``calibrate`` did not; moves the range of a map, always."""
-        if self._prunes:
-            return super().measure_once(x)
+    def _move(self, x: Any) -> None:
+        """Moves the range of a map."""
         momentum, old, seen = self.momentum or 0.99, ops.convert_to_tensor(self.reach), self._largest(x)
         self.reach.assign(ops.where(ops.isnan(old), seen, momentum * old + (1 - momentum) * seen))
-        return None
 
     def grid(self, x: Any) -> Grid:
         """The grid of the chosen width.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from tflite_export import flatbuffer
 from tflite_export.commands import UsageError, new_flags, one_file, quiet_keras
 from tflite_export.files import write_atomically
 from tflite_export.passes.pack_weights import STORAGES
@@ -38,7 +39,7 @@ def run(positional: Sequence[str]) -> int:
     data = read_data(_DATA.value)
     keras = quiet_keras()
     import tfcompress as tfc
-    from tflite_export import Interpreter, convert, receipt
+    from tflite_export import Interpreter, convert, executed, receipt
 
     model = keras.saving.load_model(path)
     loss = model.loss if model.compiled else default_loss(keras, model, data["y"])
@@ -59,11 +60,22 @@ def run(positional: Sequence[str]) -> int:
     small.save(folder / "model.keras")
     write_atomically(folder / "model.tflite", blob)
     print(receipt(blob, keras_model=small))
+    if is_gated(blob):
+        work = executed(blob, data["x"][:512])
+        print(f"what is left of the multiply-accumulates of a sample, as its gates decide:\n{work}")
     if "x_test" in data and is_classes(data["y_test"]):
         right = Interpreter(model_content=blob).predict(data["x_test"]).argmax(-1) == classes(data["y_test"])
         print(f"accuracy of the file on {len(right):,} samples: {right.mean():.2%}")
     print(f"Wrote {folder / 'model.keras'} and {folder / 'model.tflite'} ({len(blob):,} bytes)")
     return 0
+
+
+def is_gated(blob: bytes) -> bool:
+    """Whether ``executed`` has something to say of a file: it computes gates, and keeps no state."""
+    from tflite_export.interpreter.channel_masks import switch_of
+
+    graph = flatbuffer.read(blob)
+    return any(switch_of(graph, op) for op in graph.ops) and not any(t.is_variable for t in graph.tensors)
 
 
 def read_data(path: str) -> Mapping[str, np.ndarray]:
