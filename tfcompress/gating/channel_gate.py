@@ -225,10 +225,4 @@ def insert_channel_gates(model: keras.Model, layers: str = ".*", **arguments: An
     Raises:
         ValueError: ``layers`` matches no convolution or Dense layer whose channels can be gated.
     """
-
-    def make(tail: str, number: int) -> ChannelGate:
-        seed = arguments.get("seed")
-        own = {"seed": None if seed is None else seed + number, "name": f"{tail}_gate"}
-        return ChannelGate(**{**arguments, **own})
-
-    return insert_gates(model, layers, make, looking=True)
+    return insert_gates(model, layers, ChannelGate, arguments, "gate", looking=True)

@@ -201,13 +201,7 @@ def insert_bottlenecks(model: keras.Model, layers: str = ".*", **arguments: Any)
     Raises:
         ValueError: ``layers`` matches no convolution or Dense layer whose channels can be removed.
     """
-
-    def make(tail: str, number: int) -> InformationBottleneck:
-        seed = arguments.get("seed")
-        own = {"seed": None if seed is None else seed + number, "name": f"{tail}_bottleneck"}
-        return InformationBottleneck(**{**arguments, **own})
-
-    return insert_gates(model, layers, make)
+    return insert_gates(model, layers, InformationBottleneck, arguments, "bottleneck")
 
 
 POSITIONS = {"side": math.sqrt, "all": float, "one": lambda count: 1.0}

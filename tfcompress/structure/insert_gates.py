@@ -1,7 +1,8 @@
 """Puts a gate behind every layer whose channels can be removed."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +17,12 @@ from tfcompress.structure.trace import Value, trace
 
 
 def insert_gates(
-    model: keras.Model, layers: str, make: Callable[[str, int], keras.layers.Layer], looking: bool = False
+    model: keras.Model,
+    layers: str,
+    make: Callable[..., keras.layers.Layer],
+    arguments: Mapping[str, Any],
+    suffix: str,
+    looking: bool = False,
 ) -> keras.Model:
     """Returns a copy of ``model`` with gates; the original is not changed.
 
@@ -26,7 +32,9 @@ def insert_gates(
     Args:
         model: A built Sequential or Functional model, nested ones included.
         layers: Regular expression on the names or paths of convolutions and Dense layers, as a whole.
-        make: (name of the last layer of the group, number of the gate) -> gate.
+        make: The class of the gates.
+        arguments: Of each; from ``seed``, if there is one, each gate gets its own, counted up.
+        suffix: Gates are called ``<last layer of the group>_<suffix>``.
         looking: Gates are called on ``[what the group delivers, what goes into it]``.
 
     Raises:
@@ -41,7 +49,11 @@ def insert_gates(
             f"Convolutions and Dense layers: {known}; channels stay where they are outputs of the model, or tied by a "
             "sum to channels of other layers."
         )
-    gates = {value.name: make(group.members[-1].layer.name, k) for k, (value, group) in enumerate(places.items())}
+    seed = arguments.get("seed")
+    gates = {}
+    for k, (value, group) in enumerate(places.items()):
+        own = {"seed": None if seed is None else seed + k, "name": f"{group.members[-1].layer.name}_{suffix}"}
+        gates[value.name] = make(**{**arguments, **own})
     if not looking:
         return rebuild(model, append=gates.get)
     looks = {value.name: Looking(gates[value.name], group.head.inputs[0].name) for value, group in places.items()}
