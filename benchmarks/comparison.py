@@ -8,6 +8,7 @@ import argparse
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from tflite_export.files import write_atomically
 
 PACKAGES = ("tensorflow", "keras", "numpy")
 Row = dict[str, Any]
-"""What one run gave; ``accuracy`` in percent is among it."""
+"""What one run gave; ``accuracy`` in percent is among it, and ``seconds`` that it took."""
 
 Runs = Mapping[str, Mapping[str, Row]]
 """Seed -> job -> row."""
@@ -68,7 +69,9 @@ def main(
         for job in jobs:
             if job not in done and re.fullmatch(only, job):
                 keras.backend.clear_session()
-                done[job] = run(job, of, int(seed), done, **more)
+                started = time.perf_counter()
+                row = run(job, of, int(seed), done, **more)
+                done[job] = {**row, "seconds": round(time.perf_counter() - started)}
                 print(f"seed {seed}  {job}: {short(done[job])}", flush=True)
                 settings = record.settings(packages, **{"epochs": fashion.EPOCHS, **given}, seeds=",".join(runs))
                 content = {"settings": settings, "table": table(runs), "runs": runs}

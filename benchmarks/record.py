@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from tflite_export.files import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
+STARTED = time.perf_counter()
 
 
 def settings(packages: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -36,7 +38,8 @@ def show(table: Sequence[Mapping[str, str]]) -> None:
 
 
 def write(name: str, settings: Mapping[str, Any], table: Sequence[Mapping[str, str]], **raw: Any) -> None:
-    """Writes ``results/<name>.json``: what ``tables.py`` puts into the README, and the raw numbers."""
+    """Writes ``results/<name>.json``: what ``tables.py`` puts into the README, the raw numbers, how long it took."""
     RESULTS.mkdir(exist_ok=True)
-    content = {"settings": settings, "table": table, **raw}
+    seconds = round(time.perf_counter() - STARTED)
+    content = {"settings": settings, "seconds": seconds, "table": table, **raw}
     write_atomically(RESULTS / f"{name}.json", (json.dumps(content, indent=2) + "\n").encode())

@@ -61,7 +61,7 @@ def test_a_finished_row_is_kept_and_other_settings_make_another_file(tmp_path: P
     ran = [line for line in python(COUNTED, str(tmp_path), "--seeds=1,2").splitlines() if line.startswith("ran")]
     assert ran == ["ran b 1 0.5", "ran a 2 0.5", "ran b 2 0.5"]
     kept = json.loads((tmp_path / "counted.json").read_text())
-    assert kept["runs"]["2"]["a"] == {"accuracy": 2.5}
+    assert kept["runs"]["2"]["a"] == {"accuracy": 2.5, "seconds": 0}
     assert kept["table"][0] == {"row": "a", "test accuracy": "2.00 ± 0.71 %", "seeds": "2"}
     assert "ran a 1 0.25" in python(COUNTED, str(tmp_path), "--seeds=1", "--rate=0.25")
     assert (tmp_path / "counted_0.25.json").exists()
