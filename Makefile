@@ -36,12 +36,14 @@ types: $(SETUP)
 	$(BIN)/mypy
 
 # What counts most comes first, JOBS scripts side by side on a thread each; what measures time has the machine to itself.
-# A finished row is kept and not made again, so make bench may be interrupted. SEEDS=1,2,3: means and spreads of all rows.
+# Peers start from a network of the front, and so come later. A finished row is kept and not made again, so make bench may be
+# interrupted. SEEDS=1,2,3: means and spreads of all rows.
 SEEDS ?= 1
 bench: $(SETUP) $(PEERS)
-	$(MAKE) --jobs=$(JOBS) rows-front rows-peers $(COMPARISONS:%=rows-%)
+	$(MAKE) --jobs=$(JOBS) rows-front rows-weight_techniques rows-peers $(COMPARISONS:%=rows-%)
 	for name in $(TIMINGS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/front_plot.py
+	$(BIN)/python benchmarks/bench_time.py --jobs=$(JOBS) front peers $(COMPARISONS) $(TIMINGS)
 	$(BIN)/python benchmarks/tables.py
 
 rows-front: SEEDS = 1,2,3

@@ -1,6 +1,6 @@
 """What techniques add to a training step, beside plain ``fit`` of the same network.
 
-    python benchmarks/step_time.py [--rounds=20] [--steps=16]
+    python benchmarks/step_time.py [--rounds=8] [--steps=16]
 
 The jobs take turns, each for a short ``fit`` on the same synthetic data, so that whatever else the machine does meets
 them alike. Each step is timed, from the end of one to the end of the next; the first of a turn is not, nor is the
@@ -145,7 +145,7 @@ def rows(network: str, times: dict[str, list[float]]) -> list[dict[str, str]]:
 def main() -> None:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="turns of every job")
+    parser.add_argument("--rounds", type=int, default=8, help="turns of every job")
     parser.add_argument("--steps", type=int, default=16, help="training steps in a turn")
     options = parser.parse_args()
     times = {name: measure(*of, options.rounds, options.steps) for name, of in NETWORKS.items()}
