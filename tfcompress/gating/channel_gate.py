@@ -1,11 +1,12 @@
 r"""Channel gates: a small network looks at the input and switches off the channels that this input does not need.
 
     logits     = W2 relu(norm(W1 mean(block input))) + b2                  mean over all positions
-    training   y = x * g,   g = 1[soft >= 1/2],   soft = sigmoid((logits + eps) / temperature),   eps ~ Logistic(0, 1)
-               loss += shaping * regularizer(sigmoid(logits)) + l0 * mean(sigmoid(logits))
+    odds       = speed * logits                                            the logarithm of open to closed
+    training   y = x * g,   g = 1[soft >= 1/2],   soft = sigmoid((odds + eps) / temperature),   eps ~ Logistic(0, 1)
+               loss += shaping * regularizer(sigmoid(odds)) + l0 * mean(sigmoid(odds))
     inference  y = x * 1[logits > 0]
 
-    dg/dlogits = dsoft/dlogits              straight through the step
+    dg/dodds = dsoft/dodds                  straight through the step
 
 The last term is the expected fraction of channels that are on. Without the regularizer, batch-shaping, most gates
 become constant; it makes them depend on the input first, and fades, while the price of open channels rises.
@@ -35,9 +36,9 @@ SHAPED = ("probability", "sample")
 """What the regularizer gets: the probabilities without noise, or the noisy soft gates."""
 
 
-def soft_gates(logits: Any, noise: Any, temperature: float) -> Any:
-    """``sigmoid((logits + noise) / temperature)``; noise of the logistic distribution, any shape."""
-    return ops.sigmoid((logits + noise) / temperature)
+def soft_gates(odds: Any, noise: Any, temperature: float) -> Any:
+    """``sigmoid((odds + noise) / temperature)``; noise of the logistic distribution, any shape."""
+    return ops.sigmoid((odds + noise) / temperature)
 
 
 def hard_gates(soft: Any) -> Any:
@@ -60,18 +61,20 @@ class SampledSwitch(ChannelSwitch):
         regularizer: Any = None,
         temperature: float = 2 / 3,
         shaped: str = "probability",
+        speed: float = 1.0,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min(shaping, l0) < 0 or temperature <= 0 or shaped not in SHAPED:
+        if min(shaping, l0) < 0 or min(temperature, speed) <= 0 or shaped not in SHAPED:
             raise ValueError(
-                f"`shaping` and `l0` must be at least 0, `temperature` above 0, and `shaped` one of {list(SHAPED)}. "
-                f"Received: shaping={shaping}, l0={l0}, temperature={temperature}, shaped={shaped!r}"
+                "`shaping` and `l0` must be at least 0, `temperature` and `speed` above 0, and `shaped` one of "
+                f"{list(SHAPED)}. Received: shaping={shaping}, l0={l0}, temperature={temperature}, speed={speed}, "
+                f"shaped={shaped!r}"
             )
         self.initial_shaping, self.initial_l0, self.temperature, self.shaped = shaping, l0, temperature, shaped
         self.regularizer = keras.regularizers.get(regularizer)
-        self.seed, self.noise = seed, keras.random.SeedGenerator(seed)
+        self.speed, self.seed, self.noise = speed, seed, keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: Any) -> None:
         """Creates the coefficients."""
@@ -82,8 +85,9 @@ class SampledSwitch(ChannelSwitch):
     def gates(self, logits: Any) -> Any:
         """Noisy gates, and their price."""
         uniform = keras.random.uniform(ops.shape(logits), 1e-6, 1 - 1e-6, dtype="float32", seed=self.noise)
-        soft = soft_gates(logits, ops.log(uniform) - ops.log1p(-uniform), self.temperature)
-        open_share = ops.sigmoid(logits)
+        odds = self.speed * logits
+        soft = soft_gates(odds, ops.log(uniform) - ops.log1p(-uniform), self.temperature)
+        open_share = ops.sigmoid(odds)
         if self.regularizer is not None:
             self.add_loss(self.shaping * self.regularizer(open_share if self.shaped == "probability" else soft))
         self.add_loss(self.l0 * ops.mean(open_share))
@@ -100,9 +104,10 @@ class SampledSwitch(ChannelSwitch):
 
     def get_config(self) -> dict[str, Any]:
         """Configuration; ``shaping`` and ``l0`` are those at the start."""
-        mine = {"shaping": self.initial_shaping, "l0": self.initial_l0, "temperature": self.temperature}
         regularizer = keras.regularizers.serialize(self.regularizer) if self.regularizer else None
-        return {**super().get_config(), **mine, "regularizer": regularizer, "shaped": self.shaped, "seed": self.seed}
+        mine = {"shaping": self.initial_shaping, "l0": self.initial_l0, "regularizer": regularizer}
+        names = ("temperature", "shaped", "speed", "seed")
+        return {**super().get_config(), **mine, **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable("tfcompress")
@@ -127,6 +132,8 @@ class ChannelGate(Composite):
         temperature: Of the soft gates whose gradient is used. Default 2/3.
         shaped: What the regularizer gets: ``"probability"`` (default), the probabilities of the gates to be open, or
             ``"sample"``, the noisy soft gates.
+        speed: How much faster the odds of gates move than weights do, above 0. Default 1: Adam at 1e-3 takes 1,700
+            steps from an open share of 0.85 to even odds. For short trainings take more.
         normalize: Batch norm in the hidden layer. Default True.
         seed: Seed of the noise.
 
@@ -143,6 +150,7 @@ class ChannelGate(Composite):
         open_share: float = 0.85,
         temperature: float = 2 / 3,
         shaped: str = "probability",
+        speed: float = 1.0,
         normalize: bool = True,
         seed: int | None = None,
         **kwargs: Any,
@@ -157,15 +165,18 @@ class ChannelGate(Composite):
         self.hidden = layers.Dense(units, use_bias=not normalize, name="hidden")
         self.norm = layers.BatchNormalization(momentum=MOMENTUM, name="norm") if normalize else None
         self.relu = layers.ReLU(name="relu")
-        self.switch = SampledSwitch(shaping, l0, regularizer, temperature, shaped, seed, name=f"{self.name}_switch")
+        sampled = (shaping, l0, regularizer, temperature, shaped, speed, seed)
+        self.switch = SampledSwitch(*sampled, name=f"{self.name}_switch")
 
     def build(self, input_shape: Any) -> None:
         """Creates the layers that depend on the shapes."""
         features, block = _pair(input_shape)
         if None in (features[-1], block[-1]):
             raise ValueError(f"ChannelGate '{self.name}' must know the number of channels. Received: {input_shape}")
-        bias = keras.initializers.Constant(math.log(self.open_share) - math.log1p(-self.open_share))
-        self.logits = layers.Dense(features[-1], bias_initializer=bias, name="logits")
+        speed, odds = self.switch.speed, math.log(self.open_share) - math.log1p(-self.open_share)
+        kernel = keras.initializers.VarianceScaling(speed**-2, "fan_avg", "uniform")
+        bias = keras.initializers.Constant(odds / speed)
+        self.logits = layers.Dense(features[-1], kernel_initializer=kernel, bias_initializer=bias, name="logits")
         self.pool = POOLS[len(block)](len(block) == len(features)) if len(block) > 2 else None
         shape = tuple(block) if self.pool is None else self.pool.compute_output_shape(block)
         for layer in filter(None, (self.hidden, self.norm, self.relu, self.logits)):
@@ -189,7 +200,7 @@ class ChannelGate(Composite):
     def get_config(self) -> dict[str, Any]:
         """Configuration."""
         of_switch = self.switch.get_config()
-        names = ("shaping", "l0", "regularizer", "temperature", "shaped", "seed")
+        names = ("shaping", "l0", "regularizer", "temperature", "shaped", "speed", "seed")
         mine = {"units": self.units, "open_share": self.open_share, "normalize": self.normalize}
         return {**super().get_config(), **mine, **{name: of_switch[name] for name in names}}
 

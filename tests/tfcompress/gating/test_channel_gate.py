@@ -112,12 +112,39 @@ def test_a_new_gate_is_open_with_the_wished_for_probability():
     np.testing.assert_allclose(1 / (1 + np.exp(-layer.logits.bias.numpy())), 0.7, rtol=1e-6)
 
 
+def test_a_fast_gate_starts_as_a_slow_one_and_moves_further():
+    moved = []
+    for speed in (1.0, 8.0):
+        layer = gate(speed=speed, l0=1.0)
+        layer.build([FEATURES.shape, BLOCK.shape])
+        logits = logits_of(layer, BLOCK)
+        optimizer = keras.optimizers.Adam(0.01)
+        with tf.GradientTape() as tape:
+            layer([FEATURES, BLOCK], training=True)
+            price = sum(layer.losses)
+        optimizer.apply_gradients([(tape.gradient(price, layer.logits.bias), layer.logits.bias)])
+        moved.append((speed * logits, float(price), speed * (logits_of(layer, BLOCK) - logits)))
+    (slow, slow_price, slow_way), (fast, fast_price, fast_way) = moved
+    np.testing.assert_allclose(fast, slow, rtol=1e-5)
+    assert fast_price == pytest.approx(slow_price, rel=1e-5)
+    np.testing.assert_allclose(fast_way, 8 * slow_way, rtol=1e-2)
+    np.testing.assert_allclose(slow_way, -0.01, rtol=1e-2)
+
+
+def test_speed_is_part_of_the_odds_that_training_draws_with():
+    layer = switch(speed=2.0)
+    ones, logits = np.ones((20_000, 3), np.float32), np.tile(np.float32([-0.5, 0.0, 1.0]), (20_000, 1))
+    made = np.asarray(layer([ones, logits], training=True))
+    np.testing.assert_allclose(made.mean(axis=0), 1 / (1 + np.exp([1.0, 0.0, -2.0])), atol=0.01)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"units": 0}, "`units` must be at least 1, and `open_share` between 0 and 1. Received: units=0"),
         ({"open_share": 1.0}, "`units` must be at least 1, and `open_share` between 0 and 1"),
-        ({"l0": -1.0}, "`shaping` and `l0` must be at least 0, `temperature` above 0"),
+        ({"l0": -1.0}, "`shaping` and `l0` must be at least 0, `temperature` and `speed` above 0"),
+        ({"speed": 0.0}, "`temperature` and `speed` above 0, and `shaped` one of .* Received: .* speed=0.0"),
         ({"shaped": "noise"}, r"`shaped` one of \['probability', 'sample'\]. Received"),
     ],
 )
