@@ -33,6 +33,12 @@ def test_scaling_a_gradient_keeps_the_value_bit_for_bit():
     np.testing.assert_array_equal(slope, factor)
 
 
+def test_what_is_swift_moves_as_far_by_plain_descent_and_further_by_adam():
+    value, slope = value_and_gradient(lambda x: gradients.swift(x, 8.0), np.float32([0.5, -2]))
+    np.testing.assert_array_equal(value, [4, -16])
+    np.testing.assert_array_equal(slope, [1 / 8, 1 / 8])  # so that eight times a step of 1/8 is a step of 1
+
+
 def test_values_are_whole_codes_times_the_step_bit_for_bit():
     x = np.random.default_rng(0).normal(size=(1000, 7)).astype("float32")
     step = np.random.default_rng(1).uniform(0.003, 0.3, size=(1, 7)).astype("float32")

@@ -120,7 +120,7 @@ class InformationBottleneck(ConstantGate):
     @property
     def log_variance(self) -> Any:
         """``log sigma^2`` of every channel."""
-        return self.speed * gradients.scale(ops.convert_to_tensor(self.ratio), self.speed**-2)
+        return gradients.swift(ops.convert_to_tensor(self.ratio), self.speed)
 
     @property
     def is_fixed(self) -> Any:

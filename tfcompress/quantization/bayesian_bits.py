@@ -45,7 +45,7 @@ import numpy as np
 from keras import ops
 
 from tfcompress.axes import other_axes
-from tfcompress.gradients import multiples, round_through, scale
+from tfcompress.gradients import multiples, round_through, scale, swift
 from tfcompress.quantization.learned_bits import LearnedBits, highest
 
 BETA, ZETA, GAMMA = 2 / 3, 1.1, -0.1
@@ -247,4 +247,4 @@ class BayesianBits(LearnedBits):
 
 def _swift(phi: keras.Variable) -> Any:
     """phi from what is stored."""
-    return SPEED * scale(ops.convert_to_tensor(phi), SPEED**-2)
+    return swift(ops.convert_to_tensor(phi), SPEED)

@@ -41,7 +41,7 @@ from keras import ops
 
 from tfcompress.axes import other_axes
 from tfcompress.constraints import Within
-from tfcompress.gradients import multiples, scale
+from tfcompress.gradients import multiples, swift
 from tfcompress.quantization.learned_bits import LearnedBits, highest
 from tfcompress.structure.slots import tensor
 
@@ -180,8 +180,8 @@ class DifferentiableBits(LearnedBits):
     @property
     def _curve(self) -> tuple[Any, Any, Any]:
         """Largest value and step, both in units, and the exponent or None."""
-        maximum = ops.exp(MAXIMUM_SPEED * scale(ops.convert_to_tensor(self.log_maximum), MAXIMUM_SPEED**-2))
-        step = ops.exp(STEP_SPEED * scale(ops.convert_to_tensor(self.log_step), STEP_SPEED**-2))
+        maximum = ops.exp(swift(ops.convert_to_tensor(self.log_maximum), MAXIMUM_SPEED))
+        step = ops.exp(swift(ops.convert_to_tensor(self.log_step), STEP_SPEED))
         exponent = None if self.exponent is None else tensor(self.exponent)
         reached = maximum if exponent is None else ops.power(maximum, exponent)
         fixed = ops.convert_to_tensor(self.fixed)
