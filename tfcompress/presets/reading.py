@@ -105,16 +105,16 @@ def selected(model: keras.Model, which: Any) -> str:
         ValueError: ``which`` is neither.
     """
     if isinstance(which, str):
-        return which
+        return _checked(which)
     kinds, span = (which.get("kinds"), which.get("weights")) if isinstance(which, dict) else (None, None)
     if not isinstance(which, dict) or not {*which} <= {"regex", "kinds", "weights"} or not _is_span(span):
         raise ValueError(
             "Layers must be a regular expression, or like {'regex': '.*', 'kinds': ['Conv2D'], 'weights': [0, 4096]}. "
             f"Received: {str(which)[:80]}"
         )
-    regex = which.get("regex", ".*")
+    regex = _checked(which.get("regex", ".*"))
     if kinds is None and span is None:
-        return str(regex)
+        return regex
     least, below = span or (0, math.inf)
     chosen = [
         path
@@ -122,6 +122,13 @@ def selected(model: keras.Model, which: Any) -> str:
         if least <= size < below and kind in (kinds or [kind]) and _matches(regex, path)
     ]
     return "|".join(map(re.escape, chosen))
+
+
+def _checked(regex: Any) -> str:
+    try:
+        return re.compile(str(regex)).pattern
+    except re.error as error:
+        raise ValueError(f"Layers must be a regular expression. Received: {regex!r}, where {error}.") from error
 
 
 def _is_span(span: Any) -> bool:

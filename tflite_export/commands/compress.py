@@ -48,8 +48,9 @@ def run(positional: Sequence[str]) -> int:
     print(f"{Path(path).name}: {_RECIPE.value}. {recipe.about}".strip())
     keras.utils.set_random_seed(_SEED.value)
     small = recipe.start(model, data["x"])
-    rate = keras.optimizers.schedules.CosineDecay(_RATE.value or recipe.learning_rate, steps)
-    small.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"] if is_classes(data["y"]) else [])
+    rate = recipe.learning_rate if _RATE.value is None else _RATE.value
+    cosine = keras.optimizers.schedules.CosineDecay(rate, steps)
+    small.compile(keras.optimizers.Adam(cosine), loss, metrics=["accuracy"] if is_classes(data["y"]) else [])
     small.fit(
         data["x"], data["y"], batch_size=_BATCH.value, epochs=_EPOCHS.value, callbacks=recipe.callbacks(), verbose=2
     )

@@ -94,6 +94,11 @@ def test_an_optional_edit_is_left_out_with_a_warning(loaded, model, x):
         loaded(rules=[MAPS], edits=[{**edit, "optional": True}]).start(model, x)
 
 
+def test_an_edit_of_layers_that_are_no_expression_is_refused(loaded, model, x):
+    with pytest.raises(ValueError, match=r"must be a regular expression. Received: 'conv\[', where unterminated"):
+        loaded(rules=[MAPS], edits=[{"edit": "narrow", "layers": "conv["}]).start(model, x)
+
+
 def test_rules_alone_are_a_recipe(model, x, tmp_path):
     tfc.save_recipe({".*": {"kernel": tfc.LSQ(3)}}, tmp_path / "rules.json")
     small = tfc.presets.load(tmp_path / "rules.json").start(model, x)
@@ -121,6 +126,7 @@ def test_refuses_what_is_no_recipe(loaded, parts, message):
     [
         ({"regex": ".*"}, "A rule must be like"),
         ({"regex": ".*", "weights": [1], "slots": {"kernel": LSQ}}, "Layers must be"),
+        ({"regex": "(", "kinds": ["Dense"], "slots": {"kernel": LSQ}}, r"Received: '\(', where missing \)"),
         ({"regex": ".*", "slots": {"kernel": {"class_name": "Model", "config": {}}}}, "not a registered Transform"),
         ({"regex": "nowhere", "slots": {"kernel": LSQ}}, "nowhere"),
     ],
